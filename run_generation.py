@@ -1,0 +1,14 @@
+#!/usr/bin/env python3
+"""Stage 2 alone: the video, from a folder that stage 1 made."""
+
+from command_line import make_command
+from config import GENERATION
+
+main = make_command(
+    "run_generation.py",
+    stages=(GENERATION,),
+    help="Stage 2: generate the video from a folder that stage 1 made.",
+)
+
+if __name__ == "__main__":
+    main()
