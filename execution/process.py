@@ -1,0 +1,92 @@
+"""Start a command under the supervisor, keep all of its output, and read it line by line."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+TERMINATION_GRACE_SECONDS = 35.0
+"""torchrun gives its ranks a fixed 30 seconds after SIGTERM; killing it sooner leaves them on the GPUs."""
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_LINE_ENDS = re.compile(rb"[\r\n]+")
+_LONGEST_LINE = 64 * 1024
+
+
+class SupervisedProcess:
+    """A running command with its whole tree. Use as a context manager: leaving it ends what still runs."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None,
+        env: Mapping[str, str],
+        log: Path,
+        grace_seconds: float = TERMINATION_GRACE_SECONDS,
+    ) -> None:
+        self._log = log
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(_SUPERVISOR), str(grace_seconds), *argv],
+            cwd=cwd,
+            env={**os.environ, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def follow(self, read_line: Callable[[str], None]) -> int:
+        """Copy the output to the log, byte for byte, hand each line on as text, and return the exit code.
+
+        Lines end at carriage returns too (progress bars). What is not UTF-8 is replaced, never refused.
+        """
+        stream = self._process.stdout
+        if stream is None:
+            raise ValueError("the process was started without a pipe")
+        rest = b""
+        with self._log.open("wb", buffering=0) as log:
+            while piece := os.read(stream.fileno(), 65536):
+                log.write(piece)
+                *lines, rest = _LINE_ENDS.split(rest + piece)
+                rest = rest[-_LONGEST_LINE:]
+                for line in lines:
+                    read_line(line.decode("utf-8", "replace"))
+        if rest:
+            read_line(rest.decode("utf-8", "replace"))
+        return self._process.wait()
+
+    def end(self) -> None:
+        """Ask the whole tree to end; asked again, kill it. Returns at once."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def __enter__(self) -> SupervisedProcess:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End the tree if it still runs and wait for it. A further interruption kills it at once."""
+        while self._process.poll() is None:
+            try:
+                self.end()
+                self._drain()
+                self._process.wait()
+            except BaseException:
+                if self._process.poll() is not None:
+                    break
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _drain(self) -> None:
+        """Keep the pipe empty while the tree ends, so that nobody blocks on writing its last words."""
+        stream = self._process.stdout
+        if stream is None:
+            return
+        with self._log.open("ab", buffering=0) as log:
+            while piece := os.read(stream.fileno(), 65536):
+                log.write(piece)
