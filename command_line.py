@@ -115,6 +115,11 @@ def _run_options(name: str) -> list[click.Option]:
     ]
 
 
+def run_option_help() -> dict[str, str]:
+    """The flags that are about one run and no setting, with their help."""
+    return {option.opts[0].lstrip("-"): option.help or "" for option in _run_options("")}
+
+
 # --------------------------------------------------------------------------------------------- one run
 
 

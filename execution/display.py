@@ -77,6 +77,11 @@ class Display:
         self._close_bar()
         self._say(f"[green]✓[/] {_plain(step.title)}: done in {_clock(seconds)}")
 
+    def ending(self) -> None:
+        """Say that the wait has a reason: torchrun alone gives its ranks half a minute."""
+        self._close_bar()
+        self._say("Ending its processes, gently. Ctrl-C once more kills them at once.")
+
     def stopped(self) -> None:
         """Close the line without a verdict: the error that follows gives it."""
         self._close_bar()

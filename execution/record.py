@@ -47,12 +47,12 @@ class Why:
 
 def log_path(step: Step) -> Path:
     """Where the whole output of the step's last run is kept."""
-    return step.folder / HIDDEN_FOLDER / f"{step.name}.log"
+    return step.folder / HIDDEN_FOLDER / f"{step.file_name}.log"
 
 
 def record_path(step: Step) -> Path:
     """Where the step's record is kept."""
-    return step.folder / HIDDEN_FOLDER / f"{step.name}.json"
+    return step.folder / HIDDEN_FOLDER / f"{step.file_name}.json"
 
 
 def reasons_to_run(step: Step, *, made_anew: Mapping[Path, str] | None = None) -> tuple[Why, ...]:

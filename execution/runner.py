@@ -36,6 +36,9 @@ class Watcher(Protocol):
     def finished(self, step: Step, seconds: float) -> None:
         """The step's outputs are verified and have their final names."""
 
+    def ending(self) -> None:
+        """The running command was interrupted; its processes are being ended, which can take a while."""
+
     def stopped(self) -> None:
         """The running step failed or was interrupted."""
 
@@ -118,7 +121,7 @@ def _run_step(step: Step, why: Sequence[record.Why], watcher: Watcher, grace_sec
     began = time.monotonic()
     log = record.log_path(step)
     try:
-        with scratch_folder(step.folder, step.name) as scratch:
+        with scratch_folder(step.folder, step.file_name) as scratch:
             watcher.started(step, why, log)
             described = record.describe(step)
             if step.argv is not None:
@@ -147,7 +150,11 @@ def _run_command(step: Step, scratch: Path, log: Path, watcher: Watcher, grace_s
         step.command(scratch), cwd=step.cwd, env=step.env, log=log, grace_seconds=grace_seconds
     )
     with process:
-        code = process.follow(read_line)
+        try:
+            code = process.follow(read_line)
+        except BaseException:
+            watcher.ending()
+            raise
     if code:
         raise StepFailed(_failure(step, f"its command ended with {_exit_code(code)}", log))
 

@@ -64,7 +64,6 @@ class Step:
     """
 
     name: str
-    """Short, unique within its folder: names the log and the record, so it must be a valid file name."""
     stage: int
     title: str
     engine: str
@@ -87,11 +86,15 @@ class Step:
     obsolete: tuple[Path, ...] = ()
     """Files that no longer belong beside the new outputs; removed when these are published."""
     gpus: int = 0
+    file_name: str = ""
+    """Names the step's log and record; needed where Steps of the same name share a folder."""
     progress: Callable[[], ProgressReader] | None = None
     diagnose: Callable[[str], str | None] | None = None
     """Given the end of a failed command's log, says cause and remedy in a sentence, or None."""
 
     def __post_init__(self) -> None:
+        if not self.file_name:
+            object.__setattr__(self, "file_name", self.name)
         if (self.argv is None) == (self.function is None):
             raise ValueError(f"step {self.name}: exactly one of argv and function is needed")
         outside = [path for path in self.outputs if not path.is_relative_to(self.folder)]

@@ -13,6 +13,7 @@ from engines.wan22 import checkout, progress
 from execution.step import Published, Step
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
+_OUR_CODE = (LAUNCHER, Path(__file__))
 
 _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",  # stage 1's prints would else arrive in blocks, at the end
@@ -65,7 +66,7 @@ def preprocess_step(job: Job) -> Step:
         argv=tuple(argv),
         cwd=job.wan22_dir,
         env=_ENVIRONMENT,
-        code=checkout.source_files(job.wan22_dir),
+        code=(*_OUR_CODE, *checkout.source_files(job.wan22_dir)),
         weights=checkout.preprocess_weights(job.ckpt_dir, replace=job.replace, use_flux=job.use_flux),
         gpus=1,
         progress=partial(progress.PreprocessReader, replace=job.replace),
@@ -106,7 +107,8 @@ def generate_step(job: Job) -> Step:
         argv += ["--dit_fsdp", "--t5_fsdp", "--ulysses_size", str(job.nproc_per_node)]
     shards = checkout.diffusion_shards(job.ckpt_dir)
     return Step(
-        name=f"generate {job.output_path.name}",
+        name="generate",
+        file_name=f"generate {job.output_path.name}",
         stage=GENERATION,
         title=f"Stage 2, generation ({job.mode}, wan22)",
         engine="wan22",
@@ -117,7 +119,7 @@ def generate_step(job: Job) -> Step:
         argv=tuple(argv),
         cwd=job.wan22_dir,
         env=_ENVIRONMENT,
-        code=(LAUNCHER, *checkout.source_files(job.wan22_dir)),
+        code=(*_OUR_CODE, *checkout.source_files(job.wan22_dir)),
         weights=checkout.generate_weights(job.ckpt_dir, relighting=job.use_relighting_lora) + shards,
         gpus=job.nproc_per_node or 1,
         progress=partial(
