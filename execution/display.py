@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-_PLAIN_SHARE = 0.1
+_PLAIN_SHARE = 0.25
 
 
 class Display:

@@ -1,0 +1,213 @@
+"""Stage 2 of the preview engine: the reference image, moved as a puppet, over its own background or in the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import preprocess
+from config import Job
+from engines.preview.analysis import analyse_picture, read_ahead
+from engines.preview.puppet import composite, motion
+from engines.preview.puppet.face import face_moves
+from engines.preview.puppet.layers import Extension, build_puppet
+from engines.preview.puppet.matte import cut_out
+from engines.preview.puppet.mesh import smoothstep
+from engines.preview.puppet.parts import find_parts, unit_of
+from engines.preview.puppet.skeleton import KNEE, LEFT, NECK, PELVIS, RIGHT, TORSO_BONE, Skeleton, joint, skeleton_of
+from engines.preview.track import PersonNotFound, Track
+from engines.source_folder import BACKGROUND, MASK, PLATE, POSE, REFERENCE, TRACK
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Report = Callable[[str, int, int], None]
+
+COMMENT = "Understudy preview engine: a moving cut-out of the reference image, not the result of a model"
+_WAITING_FRAMES = 3
+
+
+def render(job: Job, src_folder: Path, output: Path, report: Report) -> None:
+    """Write the preview of stage 2 to ``output``: as many frames as ``src_pose.mp4``, of its size and rate.
+
+    Args:
+        src_folder: stage 1's folder, with ``preview_track.npz`` and in replace mode the plate.
+        report: called as (phase, done, total) for every frame; may raise to cancel.
+
+    Raises:
+        MediaError: a file of the folder cannot be read, or they do not belong together.
+        PersonNotFound: the reference image shows nobody.
+    """
+    info = preprocess.probe_video(src_folder / POSE)
+    driver = _driver(src_folder / TRACK, info.frame_count)
+    size = (info.width, info.height)
+    report("prepare the puppet", 0, 1)
+    reference = _Reference.read(src_folder / REFERENCE, size)
+    stage = prepare(reference, driver, size, replace_mode=job.replace)
+    report("prepare the puppet", 1, 1)
+    if job.replace:
+        scenes = _scenes(src_folder)
+    else:
+        scenes = _same(reference.background(), info.frame_count)
+    writer = preprocess.VideoWriter(output, *size, info.rate, metadata={"comment": COMMENT})
+    with writer, _write_in_background(writer) as write:
+        for index, canvas in zip(range(info.frame_count), read_ahead(scenes), strict=True):
+            stage.draw(index, canvas)
+            write(canvas)
+            report("render", index + 1, info.frame_count)
+
+
+def _driver(path: Path, frame_count: int) -> Track:
+    try:
+        driver = Track.load(path)
+    except (OSError, ValueError) as error:
+        raise preprocess.MediaError(f"{path}: {error}. Run stage 1 again.") from error
+    if len(driver) != frame_count:
+        raise preprocess.MediaError(
+            f"{path} holds {len(driver)} frames and {POSE} {frame_count}. Run stage 1 again."
+        )
+    return driver
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The reference on the canvas: the picture with its black bars, where the content lies in it, and the figure."""
+
+    canvas: Image
+    left: int
+    top: int
+    content: Image
+    track: Track
+    skeleton: Skeleton
+    alpha: Image
+
+    @classmethod
+    def read(cls, path: Path, size: tuple[int, int]) -> _Reference:
+        picture = preprocess.read_picture(path)
+        canvas = preprocess.fit_to_canvas(picture, *size, allow_area=False)
+        covered = preprocess.fit_to_canvas(np.ones(picture.shape[:2], np.uint8), *size, allow_area=False)
+        rows, columns = np.nonzero(covered.any(1))[0], np.nonzero(covered.any(0))[0]
+        left, top = int(columns[0]), int(rows[0])
+        content = np.ascontiguousarray(canvas[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1])
+        track = analyse_picture(content)
+        if track.person_score[0] <= 0:
+            raise PersonNotFound(
+                f"{path} shows no person that could be found. Choose a reference image with one figure, seen from "
+                "the front, head and shoulders at least."
+            )
+        skeleton = skeleton_of(track)
+        return cls(canvas, left, top, content, track, skeleton, cut_out(content, track, skeleton))
+
+    def background(self) -> Image:
+        """The canvas without the figure, RGB."""
+        alpha = np.zeros(self.canvas.shape[:2], np.uint8)
+        height, width = self.alpha.shape
+        alpha[self.top : self.top + height, self.left : self.left + width] = self.alpha
+        hands = self.track.hands[0][self.track.hand_score[0] >= 0.5, :, :2].reshape(-1, 2)
+        return composite.background_without(self.canvas, alpha, hands + np.float32([self.left, self.top]))
+
+
+def prepare(
+    reference: _Reference, driver: Track, size: tuple[int, int], *, replace_mode: bool
+) -> composite.Stage:
+    """Cut the figure into a puppet and retarget the driver's whole motion to it."""
+    driving = skeleton_of(driver)
+    if replace_mode:
+        driving = _on_canvas(driving, driver, size)
+    moved = motion.retarget(
+        reference.skeleton, driving, replace=replace_mode, offset=(reference.left, reference.top)
+    )
+    rest = motion.rest_origins(reference.skeleton)
+    extension = lower_extension(reference.skeleton, reference.alpha, moved, rest, driving, size, replace_mode)
+    parts = find_parts(reference.alpha, reference.track, reference.skeleton)
+    puppet = build_puppet(reference.content, reference.alpha, parts, reference.skeleton, extension)
+    points = moves = None
+    if reference.track.face_score[0] >= 0.5:
+        points = np.asarray(reference.track.face[0, :, :2], np.float32)
+        moves = face_moves(driver, points)
+    return composite.Stage(puppet, moved, rest, points, moves)
+
+
+def lower_extension(
+    skeleton: Skeleton,
+    alpha: Image,
+    moved: motion.Motion,
+    rest: Floats,
+    driving: Skeleton,
+    size: tuple[int, int],
+    replace_mode: bool,
+) -> Extension:
+    """Rows to add below a figure that the picture's lower edge cuts off.
+
+    Enough to reach the canvas's lower edge in every frame. Where the driver's knees are in view (replace mode) the
+    garment ends softly there instead: nobody should walk in a gown that his picture does not show.
+    """
+    height = len(alpha)
+    cut = np.nonzero(alpha[-1] > 127)[0]
+    if cut.size == 0:
+        return Extension(0, 0)
+    turn, stretch = moved.angles[:, TORSO_BONE], moved.stretches[:, TORSO_BONE]
+    down = np.stack([-np.sin(turn), np.cos(turn)], 1)
+    corners = np.float32([[cut[0], height - 1], [cut[-1], height - 1]])
+    arms = np.einsum("tij,cj->tci", stretch, corners - rest[TORSO_BONE])
+    lower = moved.origins[:, TORSO_BONE, 1, None]
+    edges = lower + np.sin(turn)[:, None] * arms[..., 0] + np.cos(turn)[:, None] * arms[..., 1]
+    growth = np.maximum(stretch[:, 1, 1] * np.maximum(down[:, 1], 0.3), 0.05)
+    needed = float(((size[1] - edges.min(1)) / growth).max())
+    unit = unit_of(skeleton)
+    rows = int(np.clip(np.ceil(needed) + 8, round(0.3 * unit), 3 * height))
+    fade = 0
+    if replace_mode:
+        knees = driving.confidence[:, [joint(LEFT, KNEE), joint(RIGHT, KNEE)]].min(1)
+        if float((smoothstep(0.3, 0.6, knees) > 0.5).mean()) > 0.3:
+            torso = float(np.linalg.norm(skeleton.points[0, PELVIS] - skeleton.points[0, NECK]))
+            lowest = skeleton.points[0, PELVIS, 1] + 0.9 * max(torso, 1.1 * unit)
+            limit = max(round(0.3 * unit), int(lowest) - height)
+            if limit < rows:
+                rows, fade = limit, max(8, min(limit, round(0.35 * unit)))
+    return Extension(rows, fade)
+
+
+def _on_canvas(skeleton: Skeleton, driver: Track, size: tuple[int, int]) -> Skeleton:
+    """Driving-video pixels to canvas pixels, by the rule of ``fit_to_canvas``."""
+    width, height = size
+    if driver.height / driver.width > height / width:
+        new_width, new_height = int(height / driver.height * driver.width), height
+    else:
+        new_width, new_height = width, int(width / driver.width * driver.height)
+    factor = np.float32([new_width / driver.width, new_height / driver.height])
+    shift = np.float32([int((width - new_width) / 2), int((height - new_height) / 2)])
+    return replace(skeleton, points=skeleton.points * factor + shift, depth=skeleton.depth * factor[0])
+
+
+def _scenes(folder: Path) -> Iterator[Image]:
+    """Each frame of the driving scene without the actor."""
+    streams = (preprocess.read_frames(folder / name) for name in (BACKGROUND, MASK, PLATE))
+    for background, mask, plate in zip(*streams, strict=True):
+        yield composite.scene(background, mask, plate)
+
+
+def _same(background: Image, count: int) -> Iterator[Image]:
+    for _ in range(count):
+        yield background.copy()
+
+
+@contextmanager
+def _write_in_background(writer: preprocess.VideoWriter) -> Iterator[Callable[[Image], None]]:
+    """Encode in a thread of its own; at most a few frames wait."""
+    waiting: list[Future[None]] = []
+    with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
+
+        def write(image: Image) -> None:
+            waiting.append(pool.submit(writer.write, image))
+            if len(waiting) > _WAITING_FRAMES:
+                waiting.pop(0).result()
+
+        yield write
+        for future in waiting:
+            future.result()

@@ -1,0 +1,1 @@
+"""Stand-in for torch.distributed; only `run` is there."""

@@ -1,0 +1,164 @@
+"""Stand-in for the package of upstream that stage 2 imports: the model's checks, its lines and bars, and its video."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from standin_support import Bar, misbehave, plane, probe, seconds, spoil, walk, write_video
+
+if TYPE_CHECKING:
+    import argparse
+
+# The settings that upstream prints; the names and values are facts of its task animate-14B.
+CONFIG: dict[str, Any] = {
+    "__name__": "Config: Wan animate 14B", "t5_model": "umt5_xxl", "text_len": 512, "num_train_timesteps": 1000,
+    "sample_fps": 30, "sample_neg_prompt": "色调艳丽，过曝，静态", "frame_num": 77,
+    "t5_checkpoint": "models_t5_umt5-xxl-enc-bf16.pth", "t5_tokenizer": "google/umt5-xxl",
+    "clip_checkpoint": "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth",
+    "clip_tokenizer": "xlm-roberta-large", "lora_checkpoint": "relighting_lora.ckpt",
+    "vae_checkpoint": "Wan2.1_VAE.pth", "vae_stride": (4, 8, 8), "patch_size": (1, 2, 2), "num_heads": 40,
+    "sample_shift": 5.0, "sample_steps": 20, "sample_guide_scale": 1.0, "prompt": "视频中的人在做动作",
+}  # fmt: skip
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Video:
+    """What a generation returns: how many frames of which size."""
+
+    width: int
+    height: int
+    frame_count: int
+
+
+def load_weights(folder: Path, name: str) -> None:
+    """Log and open one weight file. Raises FileNotFoundError."""
+    logging.info(f"loading {folder / name}")
+    (folder / name).open("rb").close()
+
+
+def load_tokenizer(folder: Path, name: str) -> None:
+    """A missing tokenizer folder is not reported as a missing path: the loader takes the string for a hub name."""
+    if not (folder / name).is_dir():
+        raise OSError(
+            f"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '{folder / name}'. "
+            "Use `repo_type` argument if needed."
+        )
+
+
+class WanAnimate:
+    """Upstream's model object: loading in the constructor, the windows in `generate`."""
+
+    def __init__(self, arguments: argparse.Namespace, rank: int, fault: str) -> None:
+        self.arguments, self.rank, self.fault = arguments, rank, fault
+        self.seconds = seconds(fault)
+        folder = Path(arguments.ckpt_dir)
+        load_weights(folder, CONFIG["t5_checkpoint"])
+        load_tokenizer(folder, CONFIG["t5_tokenizer"])
+        load_weights(folder, CONFIG["clip_checkpoint"])
+        load_tokenizer(folder, CONFIG["clip_tokenizer"])
+        load_weights(folder, CONFIG["vae_checkpoint"])
+        logging.info(f"Creating WanAnimate from {arguments.ckpt_dir}")
+        self._load_shards(folder)
+        if arguments.use_relighting_lora:
+            logging.info("Loading Relighting Lora. ")
+            (folder / CONFIG["lora_checkpoint"]).open("rb").close()
+
+    @staticmethod
+    def _load_shards(folder: Path) -> None:
+        """diffusers' loading of a sharded model, with its bar on stderr."""
+        if not (folder / "config.json").is_file():
+            raise OSError(f"Error no file named config.json found in directory {folder}.")
+        index = json.loads((folder / "diffusion_pytorch_model.safetensors.index.json").read_text())
+        shards = sorted(set(index["weight_map"].values()))
+        for name in shards:
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} does not appear to have a file named {name}")
+        walk(Bar(len(shards), "Loading checkpoint shards"), 0)
+
+    def generate(self, cv2_first: bool) -> Video:
+        """Read the inputs, run every window, and return what to save.
+
+        `cv2_first`: OpenCV was imported before this script (and so before decord); without that upstream cannot
+        decode a PNG reference image."""
+        overlap, window = self.arguments.refert_num, self.arguments.frame_num
+        assert overlap in (1, 5), "refert_num should be 1 or 5."
+        if self.arguments.src_root_path is None:
+            raise TypeError("expected str, bytes or os.PathLike object, not NoneType")
+        folder = Path(self.arguments.src_root_path)
+        frame_count, width, height, _ = probe(str(folder / "src_pose.mp4"))
+        probe(str(folder / "src_face.mp4"))
+        self._read_reference(folder / "src_ref.png", cv2_first)
+        stride = window - overlap
+        rest = (frame_count - overlap) % stride  # ZeroDivisionError for window = overlap, as upstream
+        target = frame_count if rest == 0 else frame_count + stride - rest
+        logging.info(f"real frames: {frame_count} target frames: {target}")
+        if self.arguments.replace_flag:
+            probe(str(folder / "src_bg.mp4"))
+            probe(str(folder / "src_mask.mp4"))
+        window_count = len(range(0, target - overlap, stride))
+        if window_count == 0:
+            raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        self._check_shapes(width, height)
+        for index in range(window_count):
+            self._run_window(index, window_count)
+        return Video(width, height, frame_count)
+
+    @staticmethod
+    def _read_reference(path: Path, cv2_first: bool) -> None:
+        if path.read_bytes()[:8] == PNG_SIGNATURE and not cv2_first:
+            print("libpng error: bad parameters to zlib", file=sys.stderr)
+            raise TypeError("'NoneType' object is not subscriptable")
+
+    def _check_shapes(self, width: int, height: int) -> None:
+        """The two size errors of the first step: a window that is not 4n + 1, and tokens that the ranks cannot share."""
+        window, ranks = self.arguments.frame_num, self.arguments.ulysses_size
+        if window % 4 == 0:
+            raise RuntimeError(
+                "Sizes of tensors must match except in dimension 0. "
+                f"Expected size {window // 4 + 1} but got size {window // 4} for tensor number 1 in the list."
+            )
+        if window % 4 != 1 and self.arguments.replace_flag:
+            raise RuntimeError(f"shape '[1, {window // 4 + 1}, 4]' is invalid for input of size {window + 3}")
+        latent_frames = window // 4 + 2
+        tokens = latent_frames * (width // 16) * (height // 16)
+        if tokens % ranks:
+            padded = -(-tokens // ranks) * ranks
+            raise RuntimeError(f"can't divide axis of length {padded} in chunks of {latent_frames}")
+
+    def _run_window(self, index: int, window_count: int) -> None:
+        """One bar of sampling steps; the fault strikes in the last window, so that some work is done before it."""
+        last = index == window_count - 1
+        bar = Bar(self.arguments.sample_steps)
+        walk(bar, self.seconds / window_count, lambda: misbehave(self.fault) if last else None)
+
+
+def save_video(video: Video, save_file: str, fault: str) -> None:
+    """Write the video at 30 frames a second whatever stage 1 used; every failure is swallowed, as upstream does."""
+    if fault == "exit0_no_file":
+        return
+    try:
+        if fault == "save_failed":
+            raise OSError(28, "No space left on device")
+        if Path(save_file).suffix != ".mp4":
+            Path(save_file).touch()
+            raise ValueError(f"Could not find a format to write the specified file in mode '{save_file}'")
+        if not Path(save_file).absolute().parent.is_dir():
+            raise FileNotFoundError(2, f"The directory does not exist: '{Path(save_file).absolute().parent}'")
+        count = video.frame_count - (3 if fault == "wrong_frame_count" else 0)
+        pictures = [_picture(video, position) for position in range(8)]
+        write_video(Path(save_file), pictures, count, Fraction(CONFIG["sample_fps"]), crf=10)
+        spoil(Path(save_file), fault)
+    except Exception as error:  # the trap that the orchestrator must see through
+        logging.info(f"save_video failed, error: {error}")
+
+
+def _picture(video: Video, position: int) -> Any:
+    x, y = video.width // 4 + 8 * position, video.height // 4
+    return plane(video.width, video.height, 60, (x, y, x + video.width // 4, y + video.height // 2), 180)
