@@ -26,8 +26,7 @@ def findings(job: Job) -> Iterator[Finding]:
         except models.ModelsMissing as missing:
             yield Finding("install.preview-models", "error", str(missing), "")
             break
-    track = job.src_root_path / source_folder.TRACK
-    if PREPROCESSING not in job.stages and job.src_root_path.is_dir() and not track.is_file():
+    if PREPROCESSING not in job.stages and _made_by_another_engine(job.src_root_path):
         yield Finding(
             "source.engine",
             "error",
@@ -86,6 +85,11 @@ def _generate_step(job: Job) -> Step:
             name=job.output_path.name,
         ),
     )
+
+
+def _made_by_another_engine(folder: Path) -> bool:
+    finished = all((folder / name).is_file() for name in source_folder.ALWAYS)
+    return finished and not (folder / source_folder.TRACK).is_file()
 
 
 def _names(job: Job) -> tuple[str, ...]:

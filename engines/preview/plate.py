@@ -1,9 +1,10 @@
 """The plate: the driving scene without the person, frame by frame.
 
-Outside the person's area (the mask, well grown) a plate frame is the driving frame, untouched. Inside it shows
-the background as other frames show it: for a still camera the temporal median of sampled frames, for a moving one
-a mosaic of them, laid over each other by the camera's own movement. What no frame shows is filled in smoothly from
-the rim. The background is adapted to the frame's brightness round the person, and blended at the area's edge.
+Outside the person's area (the mask, well grown) a plate frame is the driving frame, untouched. Inside it
+shows the background as other frames show it: for a still camera the temporal median of sampled frames,
+for a moving one a mosaic of them, laid over each other by the camera's own movement. What no frame shows
+is filled in smoothly from the rim. The background is adapted to the frame's brightness round the person,
+and blended at the area's edge.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _SAMPLE_BYTES = 120 * 2**20
 
 _SMALL = 4
 """The person's area is worked out, and unknown background filled, at a quarter of the size."""
+_SMALL_SHIFT = 0.5 / _SMALL - 0.5
+"""A small pixel's centre lies in the middle of the pixels that it stands for."""
 _TINY = 16
 """Brightness is compared at a sixteenth of the size."""
 _PERSON_FROM = 40
@@ -49,22 +52,23 @@ class Background(Protocol):
 
 
 class PersonArea:
-    """Where the person is in each frame of a Track, grown, hands included, neighbouring frames' area as well."""
+    """Where the person is in each frame of a Track: hands and neighbouring frames included, and grown."""
 
     def __init__(self, track: Track) -> None:
         self._track = track
         self._size = (track.width + _SMALL - 1) // _SMALL, (track.height + _SMALL - 1) // _SMALL
-        side = 2 * max(1, round(track.height * _MARGIN / _SMALL)) + 1
+        side = 2 * max(2, round(track.height * _MARGIN / _SMALL)) + 1
         self._kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        # Each frame's outline serves its neighbours too, and driving frames can be sampled twice.
         self._outline = lru_cache(maxsize=8)(self._draw_outline)
+        self._grown = lru_cache(maxsize=2)(self._draw_grown)
 
     def __len__(self) -> int:
         return len(self._track)
 
     def small(self, index: int) -> Mask:
         """Area of frame ``index`` at a quarter of the size, 0/255."""
-        around = [self._outline(near) for near in (index - 1, index, index + 1) if 0 <= near < len(self)]
-        return np.asarray(cv2.dilate(np.maximum.reduce(around), self._kernel), np.uint8)
+        return self._grown(index)
 
     def full(self, index: int) -> Mask:
         """Area of frame ``index``, 0/255, of the frame's size."""
@@ -73,16 +77,21 @@ class PersonArea:
         sharp = cv2.threshold(grown, 63, 255, cv2.THRESH_BINARY)[1]
         return np.asarray(sharp[: self._track.height, : self._track.width], np.uint8)
 
+    def _draw_grown(self, index: int) -> Mask:
+        around = [self._outline(near) for near in (index - 1, index, index + 1) if 0 <= near < len(self)]
+        return np.asarray(cv2.dilate(np.maximum.reduce(around), self._kernel), np.uint8)
+
     def _draw_outline(self, index: int) -> Mask:
         track = self._track
         area = np.zeros(self._size[::-1], np.uint8)
         if png := track.masks[index]:
             crop = np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
             transform = track.mask_transforms[index] / _SMALL
+            transform[:, 2] += _SMALL_SHIFT
             warped = cv2.warpAffine(crop, transform, self._size, flags=cv2.INTER_LINEAR)
             area = np.asarray(cv2.threshold(warped, _PERSON_FROM, 255, cv2.THRESH_BINARY)[1], np.uint8)
         for side in np.flatnonzero(track.hand_score[index] > 0):
-            points = np.round(track.hands[index, side, :, :2] / _SMALL).astype(np.int32)
+            points = np.round(track.hands[index, side, :, :2] / _SMALL + _SMALL_SHIFT).astype(np.int32)
             hull = np.asarray(cv2.convexHull(points), np.int32)
             cv2.fillConvexPoly(area, hull, 255)
         return area
@@ -135,7 +144,8 @@ class MovingBackground:
             laid, unseen = [], []
             for at, move in zip(members, moves, strict=True):
                 affine = (placing @ move)[:2]
-                laid.append(np.asarray(cv2.warpAffine(samples[at], affine, size), np.uint8))
+                moved = cv2.warpAffine(samples[at], affine, size, borderMode=cv2.BORDER_REPLICATE)
+                laid.append(np.asarray(moved, np.uint8))
                 covered = cv2.warpAffine(
                     hidden[at], affine, size, flags=cv2.INTER_NEAREST, borderValue=(255,)
                 )
@@ -156,7 +166,7 @@ class MovingBackground:
 
 
 def median_background(samples: Sequence[Image], hidden: Sequence[Mask]) -> Image:
-    """Temporal median, pixel by pixel, of RGB samples that lie over each other, where they are not hidden (> 0).
+    """Temporal median, pixel by pixel, of RGB samples that lie over each other, where not hidden (> 0).
 
     What is hidden in all of them is filled in from the rim.
     """
@@ -190,15 +200,14 @@ def paint_plate(frame: Image, index: int, area: PersonArea, background: Backgrou
     behind = _adapted(behind, part, hidden)
     # The blend lies inside the area: its margin shows background already, and outside nothing may change.
     inner = cv2.erode(hidden, np.ones((3, 3), np.uint8), iterations=3, borderValue=(255,))
-    weight = np.minimum(cv2.blur(inner, (7, 7)), hidden).astype(np.float32)[..., np.newaxis] / 255
+    weight = np.minimum(cv2.blur(inner, (7, 7)), hidden).astype(np.float32)
     plate = frame.copy()
-    plate[region] = np.clip(part + weight * (behind - part) + 0.5, 0, 255).astype(np.uint8)
+    plate[region] = cv2.blendLinear(behind, np.ascontiguousarray(part), weight, 255 - weight)
     return plate
 
 
 def fill_unknown(image: Image, known: NDArray[np.bool_]) -> Image:
-    """The picture with what is not ``known`` [H, W] filled in from the rim: at a small size,
-    the further from the rim the smoother, blended at it."""
+    """The picture with what is not ``known`` [H, W] filled in from the rim, the deeper the smoother."""
     if known.all():
         return image
     if not known.any():
@@ -213,7 +222,8 @@ def fill_unknown(image: Image, known: NDArray[np.bool_]) -> Image:
     hole = (share < 0.25).astype(np.uint8)
     telea = np.asarray(cv2.inpaint(small, hole, 4, cv2.INPAINT_TELEA), np.uint8)
     depth = np.minimum(cv2.distanceTransform(hole, cv2.DIST_L2, 3) / 16, 1)
-    painted = cv2.blendLinear(cv2.GaussianBlur(telea, (0, 0), 8), telea, depth, 1 - depth)
+    smooth = cv2.GaussianBlur(telea, (0, 0), 8)
+    painted = cv2.blendLinear(smooth, telea, depth, 1 - depth)
     large = cv2.resize(painted, (width, height), interpolation=cv2.INTER_CUBIC)
     weight = cv2.blur(cv2.erode(known.astype(np.uint8) * 255, np.ones((7, 7), np.uint8)), (7, 7))
     mixed = cv2.blendLinear(image, large, weight.astype(np.float32), 255 - weight.astype(np.float32))
@@ -223,21 +233,22 @@ def fill_unknown(image: Image, known: NDArray[np.bool_]) -> Image:
     return result
 
 
-def _adapted(behind: Image, part: Image, hidden: Mask) -> NDArray[np.float32]:
-    """The background shifted to the frame's brightness, as seen round the person; smooth, both RGB of one size."""
+def _adapted(behind: Image, part: Image, hidden: Mask) -> Image:
+    """The background shifted, smoothly, to the brightness of the frame round the person (RGB, one size)."""
     height, width = hidden.shape
     size = max(1, width // _TINY), max(1, height // _TINY)
     tiny_part = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     tiny_behind = cv2.resize(behind, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    free = (cv2.resize(hidden, size, interpolation=cv2.INTER_AREA) == 0).astype(np.float32)[..., np.newaxis]
+    covered = cv2.resize(hidden, size, interpolation=cv2.INTER_AREA)
+    free = (covered == 0).astype(np.float32)[..., np.newaxis]
     if not free.any():
-        return behind.astype(np.float32)
+        return behind
     difference = np.clip(tiny_part - tiny_behind, -30, 30)
     overall = np.median(difference[free[..., 0] > 0], axis=0)
     weighted = cv2.GaussianBlur(np.concatenate([difference * free, free], axis=2), (0, 0), 4)
     # Far from any free pixel the weights vanish; there the overall difference counts.
     shift = (weighted[..., :3] + 0.02 * overall) / (weighted[..., 3:] + 0.02)
-    return np.asarray(behind + cv2.resize(shift, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(cv2.add(behind, cv2.resize(shift, (width, height)), dtype=cv2.CV_8U), np.uint8)
 
 
 def _tiny_aligned(rows: NDArray[np.intp], columns: NDArray[np.intp], height: int, width: int) -> Region:

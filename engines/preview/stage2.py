@@ -1,4 +1,4 @@
-"""Stage 2 of the preview engine: the reference image, moved as a puppet, over its own background or in the scene."""
+"""Stage 2 of the preview engine: the reference image moves as a puppet, at home or in the driver's scene."""
 
 from __future__ import annotations
 
@@ -16,11 +16,22 @@ from config import Job
 from engines.preview.analysis import analyse_picture, read_ahead
 from engines.preview.puppet import composite, motion
 from engines.preview.puppet.face import face_moves
-from engines.preview.puppet.layers import Extension, build_puppet
+from engines.preview.puppet.layers import build_puppet
 from engines.preview.puppet.matte import cut_out
 from engines.preview.puppet.mesh import smoothstep
 from engines.preview.puppet.parts import find_parts, unit_of
-from engines.preview.puppet.skeleton import KNEE, LEFT, NECK, PELVIS, RIGHT, TORSO_BONE, Skeleton, joint, skeleton_of
+from engines.preview.puppet.pixels import Extension
+from engines.preview.puppet.skeleton import (
+    KNEE,
+    LEFT,
+    NECK,
+    PELVIS,
+    RIGHT,
+    TORSO_BONE,
+    Skeleton,
+    joint,
+    skeleton_of,
+)
 from engines.preview.track import PersonNotFound, Track
 from engines.source_folder import BACKGROUND, MASK, PLATE, POSE, REFERENCE, TRACK
 
@@ -47,13 +58,10 @@ def render(job: Job, src_folder: Path, output: Path, report: Report) -> None:
     driver = _driver(src_folder / TRACK, info.frame_count)
     size = (info.width, info.height)
     report("prepare the puppet", 0, 1)
-    reference = _Reference.read(src_folder / REFERENCE, size)
+    reference = Reference.read(src_folder / REFERENCE, size)
     stage = prepare(reference, driver, size, replace_mode=job.replace)
     report("prepare the puppet", 1, 1)
-    if job.replace:
-        scenes = _scenes(src_folder)
-    else:
-        scenes = _same(reference.background(), info.frame_count)
+    scenes = _scenes(src_folder) if job.replace else _same(reference.background(), info.frame_count)
     writer = preprocess.VideoWriter(output, *size, info.rate, metadata={"comment": COMMENT})
     with writer, _write_in_background(writer) as write:
         for index, canvas in zip(range(info.frame_count), read_ahead(scenes), strict=True):
@@ -75,8 +83,8 @@ def _driver(path: Path, frame_count: int) -> Track:
 
 
 @dataclass(frozen=True)
-class _Reference:
-    """The reference on the canvas: the picture with its black bars, where the content lies in it, and the figure."""
+class Reference:
+    """The reference on the canvas, with its black bars; where the content lies in it; and the figure."""
 
     canvas: Image
     left: int
@@ -87,7 +95,7 @@ class _Reference:
     alpha: Image
 
     @classmethod
-    def read(cls, path: Path, size: tuple[int, int]) -> _Reference:
+    def read(cls, path: Path, size: tuple[int, int]) -> Reference:
         picture = preprocess.read_picture(path)
         canvas = preprocess.fit_to_canvas(picture, *size, allow_area=False)
         covered = preprocess.fit_to_canvas(np.ones(picture.shape[:2], np.uint8), *size, allow_area=False)
@@ -97,8 +105,8 @@ class _Reference:
         track = analyse_picture(content)
         if track.person_score[0] <= 0:
             raise PersonNotFound(
-                f"{path} shows no person that could be found. Choose a reference image with one figure, seen from "
-                "the front, head and shoulders at least."
+                f"{path} shows no person that could be found. Choose a reference image with one figure, "
+                "seen from the front, head and shoulders at least."
             )
         skeleton = skeleton_of(track)
         return cls(canvas, left, top, content, track, skeleton, cut_out(content, track, skeleton))
@@ -109,11 +117,13 @@ class _Reference:
         height, width = self.alpha.shape
         alpha[self.top : self.top + height, self.left : self.left + width] = self.alpha
         hands = self.track.hands[0][self.track.hand_score[0] >= 0.5, :, :2].reshape(-1, 2)
-        return composite.background_without(self.canvas, alpha, hands + np.float32([self.left, self.top]))
+        return composite.background_without(
+            self.canvas, alpha, hands + np.array([self.left, self.top], np.float32)
+        )
 
 
 def prepare(
-    reference: _Reference, driver: Track, size: tuple[int, int], *, replace_mode: bool
+    reference: Reference, driver: Track, size: tuple[int, int], *, replace_mode: bool
 ) -> composite.Stage:
     """Cut the figure into a puppet and retarget the driver's whole motion to it."""
     driving = skeleton_of(driver)
@@ -124,7 +134,7 @@ def prepare(
     )
     rest = motion.rest_origins(reference.skeleton)
     extension = lower_extension(reference.skeleton, reference.alpha, moved, rest, driving, size, replace_mode)
-    parts = find_parts(reference.alpha, reference.track, reference.skeleton)
+    parts = find_parts(reference.content, reference.alpha, reference.track, reference.skeleton)
     puppet = build_puppet(reference.content, reference.alpha, parts, reference.skeleton, extension)
     points = moves = None
     if reference.track.face_score[0] >= 0.5:
@@ -144,8 +154,8 @@ def lower_extension(
 ) -> Extension:
     """Rows to add below a figure that the picture's lower edge cuts off.
 
-    Enough to reach the canvas's lower edge in every frame. Where the driver's knees are in view (replace mode) the
-    garment ends softly there instead: nobody should walk in a gown that his picture does not show.
+    Enough to reach the canvas's lower edge in every frame. Where the driver's knees are in view (replace
+    mode) the garment ends softly there instead: nobody should walk in a gown that his picture does not show.
     """
     height = len(alpha)
     cut = np.nonzero(alpha[-1] > 127)[0]
@@ -153,7 +163,7 @@ def lower_extension(
         return Extension(0, 0)
     turn, stretch = moved.angles[:, TORSO_BONE], moved.stretches[:, TORSO_BONE]
     down = np.stack([-np.sin(turn), np.cos(turn)], 1)
-    corners = np.float32([[cut[0], height - 1], [cut[-1], height - 1]])
+    corners = np.array([[cut[0], height - 1], [cut[-1], height - 1]], np.float32)
     arms = np.einsum("tij,cj->tci", stretch, corners - rest[TORSO_BONE])
     lower = moved.origins[:, TORSO_BONE, 1, None]
     edges = lower + np.sin(turn)[:, None] * arms[..., 0] + np.cos(turn)[:, None] * arms[..., 1]
@@ -180,8 +190,8 @@ def _on_canvas(skeleton: Skeleton, driver: Track, size: tuple[int, int]) -> Skel
         new_width, new_height = int(height / driver.height * driver.width), height
     else:
         new_width, new_height = width, int(width / driver.width * driver.height)
-    factor = np.float32([new_width / driver.width, new_height / driver.height])
-    shift = np.float32([int((width - new_width) / 2), int((height - new_height) / 2)])
+    factor = np.array([new_width / driver.width, new_height / driver.height], np.float32)
+    shift = np.array([int((width - new_width) / 2), int((height - new_height) / 2)], np.float32)
     return replace(skeleton, points=skeleton.points * factor + shift, depth=skeleton.depth * factor[0])
 
 

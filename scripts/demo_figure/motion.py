@@ -1,31 +1,10 @@
-"""What the two figures look like and do."""
+"""What the two figures do."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from scripts.demo_figure.figure import Looks
 from scripts.demo_figure.pose import Pose, Vector
-
-MACRO = "macrodetails"
-DRIVER = Looks(
-    targets={f"{MACRO}/caucasian-male-young": 0.5, f"{MACRO}/african-male-young": 0.3, f"{MACRO}/asian-male-young": 0.2,
-             f"{MACRO}/universal-male-young-averagemuscle-minweight": 0.75,
-             f"{MACRO}/proportions/male-young-averagemuscle-averageweight-idealproportions": 0.3,
-             "head/head-scale-horiz-incr": 0.3, "head/head-scale-vert-incr": 0.25, "head/head-scale-depth-incr": 0.3,
-             "eyes/l-eye-scale-incr": 0.4, "eyes/r-eye-scale-incr": 0.4, "hands/l-hand-fingers-distance-decr": 0.7, "hands/r-hand-fingers-distance-decr": 0.7},
-    stature=17.6, skin=(0.78, 0.58, 0.46), hair=(0.23, 0.16, 0.12), eyes=(0.36, 0.24, 0.15), lips=(0.66, 0.40, 0.36),
-    shirt=(0.20, 0.50, 0.62), accent=(0.92, 0.90, 0.84), trousers=(0.27, 0.28, 0.34), shoes=(0.72, 0.30, 0.22),
-    sleeve=0.42, pattern="yoke", hair_length=0.95, hair_style="short", stubble=0.22)
-REFERENCE = Looks(
-    targets={f"{MACRO}/caucasian-female-young": 0.5, f"{MACRO}/asian-female-young": 0.5,
-             f"{MACRO}/universal-female-young-averagemuscle-minweight": 0.6,
-             f"{MACRO}/proportions/female-young-averagemuscle-averageweight-idealproportions": 0.4,
-             "head/head-scale-horiz-incr": 0.2, "head/head-scale-vert-incr": 0.2, "head/head-scale-depth-incr": 0.2,
-             "eyes/l-eye-scale-incr": 0.4, "eyes/r-eye-scale-incr": 0.4, "hands/l-hand-fingers-distance-decr": 0.7, "hands/r-hand-fingers-distance-decr": 0.7},
-    stature=16.6, skin=(0.89, 0.71, 0.60), hair=(0.42, 0.22, 0.13), eyes=(0.30, 0.42, 0.36), lips=(0.78, 0.40, 0.40),
-    shirt=(0.91, 0.66, 0.26), accent=(0.96, 0.93, 0.87), trousers=(0.21, 0.30, 0.45), shoes=(0.52, 0.33, 0.22),
-    sleeve=0.93, pattern="stripes", hair_length=2.3, hair_style="bob", face={"mouth-corner-puller": 0.55})
 
 REST_WRIST = np.array([0.85, -4.85, 0.6])
 REST_ELBOW = np.array([0.55, 0.0, -1.0])
@@ -50,47 +29,99 @@ def _bump(time: float, centre: float, width: float) -> float:
 
 
 def driver_pose(time: float) -> Pose:
-    """Four seconds: a wave with the right hand and a word, a step aside with bent knees and open arms, and back."""
+    """Four seconds: a wave with the right hand and a word, a step aside with open arms, and back."""
     waving = float(track(time, (0.55, 0.0), (0.9, 1.0), (1.75, 1.0), (2.05, 0.0)))
     swing = waving * np.sin(2 * np.pi * 2.1 * (time - 0.55))
     up = np.array([1.9 + 0.6 * swing, 2.1 - 0.2 * abs(swing), 1.4])
-    open_wrist, open_elbow = np.array([2.1, -2.0, 3.0]), np.array([0.5, -1.0, -0.6])
-    right = track(time, (0.1, REST_WRIST), (0.45, [2.6, -1.6, 2.2]), (0.8, up), (1.8, up), (2.35, [2.0, -3.6, 1.6]),
-                  (2.75, open_wrist), (3.2, open_wrist), (3.8, REST_WRIST))
-    right_elbow = track(time, (0.1, REST_ELBOW), (0.8, [0.7, -1.0, -0.35]), (1.8, [0.7, -1.0, -0.35]),
-                        (2.4, open_elbow), (3.2, open_elbow), (3.8, REST_ELBOW))
-    left = track(time, (0.3, REST_WRIST), (1.0, [1.25, -4.6, 0.9]), (2.1, REST_WRIST), (2.75, open_wrist),
-                 (3.2, open_wrist), (3.85, REST_WRIST))
+    open_wrist, open_elbow = np.array([2.45, -2.2, 2.3]), np.array([0.5, -1.0, -0.5])
+    right = track(
+        time,
+        (0.1, REST_WRIST),
+        (0.45, [2.6, -1.6, 2.2]),
+        (0.8, up),
+        (1.8, up),
+        (2.35, [2.0, -3.6, 1.6]),
+        (2.75, open_wrist),
+        (3.2, open_wrist),
+        (3.8, REST_WRIST),
+    )
+    right_elbow = track(
+        time,
+        (0.1, REST_ELBOW),
+        (0.8, [0.7, -1.0, -0.35]),
+        (1.8, [0.7, -1.0, -0.35]),
+        (2.4, open_elbow),
+        (3.2, open_elbow),
+        (3.8, REST_ELBOW),
+    )
+    left = track(
+        time,
+        (0.3, REST_WRIST),
+        (1.0, [1.25, -4.6, 0.9]),
+        (2.1, REST_WRIST),
+        (2.75, open_wrist),
+        (3.2, open_wrist),
+        (3.85, REST_WRIST),
+    )
     left_elbow = track(time, (2.1, REST_ELBOW), (2.75, open_elbow), (3.2, open_elbow), (3.85, REST_ELBOW))
     step = float(track(time, (2.05, 0), (2.55, 1), (3.25, 1), (3.75, 0)))
     lift = 0.9 * (_bump(time, 2.3, 0.14) + _bump(time, 3.5, 0.14))
     dip = float(track(time, (2.1, 0), (2.7, 1), (3.1, 1), (3.5, 0.1), (3.85, 0)))
-    sway = float(track(time, (0, 0), (0.7, -0.30), (1.7, -0.25), (2.15, -0.45), (2.7, 0.40), (3.2, 0.36), (3.85, 0)))
+    sway = float(
+        track(time, (0, 0), (0.7, -0.30), (1.7, -0.25), (2.15, -0.45), (2.7, 0.40), (3.2, 0.36), (3.85, 0))
+    )
     breath = 0.04 * np.sin(2 * np.pi * time / 2)
     palm = float(track(time, (0.1, 0), (0.8, 1), (1.8, 1), (2.4, 0)))
     offer = float(track(time, (2.2, 0), (2.75, 1), (3.2, 1), (3.8, 0)))
     blink = max(_bump(time, 0.35, 0.06), _bump(time, 1.95, 0.06), _bump(time, 3.45, 0.06))
-    talk = max(0.40 * _bump(time, 1.0, 0.14), 0.35 * _bump(time, 1.32, 0.10), 0.45 * _bump(time, 2.75, 0.16),
-               0.3 * _bump(time, 3.05, 0.10))
+    talk = max(
+        0.40 * _bump(time, 1.0, 0.14),
+        0.35 * _bump(time, 1.32, 0.10),
+        0.45 * _bump(time, 2.75, 0.16),
+        0.3 * _bump(time, 3.05, 0.10),
+    )
     smile = float(track(time, (0.2, 0.35), (0.8, 0.7), (3.3, 0.7), (3.95, 0.35)))
     return Pose(
         shift=(sway, -0.12 - 0.85 * dip + breath, 0.0),
-        hips=(0, float(track(time, (0.3, 0), (0.9, 5), (1.8, 4), (2.6, -4), (3.2, -4), (3.85, 0))), -2.0 * sway),
-        spine=(3 * dip, float(track(time, (0.2, 0), (0.8, -5), (1.8, -5), (2.7, 6), (3.2, 6), (3.9, 0))),
-               float(track(time, (0.2, 0), (0.85, 4), (1.8, 4), (2.6, -3), (3.2, -3), (3.85, 0)))),
-        head=(float(track(time, (0, 0), (0.7, -3), (1.6, 4), (2.1, 0), (2.8, -5), (3.2, -3), (3.9, 0))),
-              float(track(time, (0, 0), (0.4, 0), (0.9, -14), (1.8, -6), (2.4, 20), (3.1, 14), (3.8, 0))),
-              float(track(time, (0.3, 0), (0.9, 9), (1.5, 5), (2.2, 0), (2.8, -8), (3.2, -7), (3.9, 0)))),
-        wrist=(left, right), elbow=(left_elbow, right_elbow),
-        twist=(-28 - 80 * offer, -28 + 18 * palm - 80 * offer), hand=(0, 14 * swing),
+        hips=(
+            0,
+            float(track(time, (0.3, 0), (0.9, 5), (1.8, 4), (2.6, -4), (3.2, -4), (3.85, 0))),
+            -2.0 * sway,
+        ),
+        spine=(
+            3 * dip,
+            float(track(time, (0.2, 0), (0.8, -5), (1.8, -5), (2.7, 6), (3.2, 6), (3.9, 0))),
+            float(track(time, (0.2, 0), (0.85, 4), (1.8, 4), (2.6, -3), (3.2, -3), (3.85, 0))),
+        ),
+        head=(
+            float(track(time, (0, 0), (0.7, -3), (1.6, 4), (2.1, 0), (2.8, -5), (3.2, -3), (3.9, 0))),
+            float(track(time, (0, 0), (0.4, 0), (0.9, -14), (1.8, -6), (2.4, 20), (3.1, 14), (3.8, 0))),
+            float(track(time, (0.3, 0), (0.9, 9), (1.5, 5), (2.2, 0), (2.8, -8), (3.2, -7), (3.9, 0))),
+        ),
+        wrist=(left, right),
+        elbow=(left_elbow, right_elbow),
+        twist=(-28 - 80 * offer, -28 + 18 * palm - 80 * offer),
+        hand=(0, 14 * swing),
         curl=(16 - 8 * offer, 16 - 12 * max(palm, offer)),
         foot=((0.95 + 0.7 * step, lift, 0.1 + 0.2 * step), (-0.95, 0, 0)),
-        face={"eye-left-closure": blink, "eye-right-closure": blink, "mouth-open": talk,
-              "mouth-corner-puller": smile, "eyebrows-left-up": 0.4 * smile, "eyebrows-right-up": 0.4 * smile})
+        face={
+            "eye-left-closure": blink,
+            "eye-right-closure": blink,
+            "mouth-open": talk,
+            "mouth-corner-puller": smile,
+            "eyebrows-left-up": 0.4 * smile,
+            "eyebrows-right-up": 0.4 * smile,
+        },
+    )
 
 
 def reference_pose() -> Pose:
     """Standing at ease, facing the camera, arms slightly away from the body."""
     wrist = np.array([1.75, -4.3, 0.7])
-    return Pose(wrist=(wrist, wrist), elbow=(REST_ELBOW, REST_ELBOW), shift=(0, -0.05, 0), curl=(15, 15), twist=(-25, -25),
-                foot=((0.85, 0, 0), (-0.85, 0, 0)))
+    return Pose(
+        wrist=(wrist, wrist),
+        elbow=(REST_ELBOW, REST_ELBOW),
+        shift=(0, -0.05, 0),
+        curl=(10, 10),
+        foot=((0.85, 0, 0), (-0.85, 0, 0)),
+    )

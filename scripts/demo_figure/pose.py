@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.demo_figure.mesh import BaseMesh, Floats
 
-Vector = NDArray[np.float64]
+Vector = Floats
 SIDES = (("Left", 1.0), ("Right", -1.0))
 
 
@@ -50,13 +49,16 @@ def rotation(axis: Vector, degrees: float) -> Vector:
 def turn(angles: tuple[float, float, float], share: float = 1.0) -> Vector:
     """(pitch, yaw, roll) in degrees -> rotation matrix [3, 3]."""
     pitch, yaw, roll = (angle * share for angle in angles)
-    matrix: Vector = (rotation(np.array([0, 1, 0]), yaw) @ rotation(np.array([1, 0, 0]), pitch)
-                      @ rotation(np.array([0, 0, 1]), roll))
+    matrix: Vector = (
+        rotation(np.array([0, 1, 0]), yaw)
+        @ rotation(np.array([1, 0, 0]), pitch)
+        @ rotation(np.array([0, 0, 1]), roll)
+    )
     return matrix
 
 
 def _frame(along: Vector, side: Vector) -> Vector:
-    """Orthonormal frame whose first axis is `along` and whose second is the part of `side` at right angles."""
+    """Orthonormal frame: the first axis is `along`, the second the part of `side` at right angles to it."""
     first = along / np.linalg.norm(along)
     second = side - first * (side @ first)
     second /= np.linalg.norm(second)
@@ -102,8 +104,9 @@ class Skeleton:
         placed: Vector = result[number, :, :3] @ self.joints[number] + result[number, :, 3]
         return placed
 
-    def _two_bones(self, names: tuple[str, str, str], start: Vector, target: Vector, pole: Vector,
-                   rest_pole: Vector) -> tuple[Vector, Vector]:
+    def _two_bones(
+        self, names: tuple[str, str, str], start: Vector, target: Vector, pole: Vector, rest_pole: Vector
+    ) -> tuple[Vector, Vector]:
         """Absolute turns of two bones that bring the third joint to the target, bent towards the pole."""
         upper, middle, end = (self.joints[self.numbers[name]] for name in names)
         first, second = np.linalg.norm(middle - upper), np.linalg.norm(end - middle)
@@ -114,8 +117,10 @@ class Skeleton:
         bend = basis[:, 0] * cosine + basis[:, 1] * np.sqrt(max(0.0, 1 - cosine**2))
         hinge, rest_hinge = np.cross(reach, pole), np.cross(end - upper, rest_pole)
         lower = basis[:, 0] * distance - bend * first
-        return (_frame(bend, hinge) @ _frame(middle - upper, rest_hinge).T,
-                _frame(lower, hinge) @ _frame(end - middle, rest_hinge).T)
+        return (
+            _frame(bend, hinge) @ _frame(middle - upper, rest_hinge).T,
+            _frame(lower, hinge) @ _frame(end - middle, rest_hinge).T,
+        )
 
     def _arm(self, result: Vector, side: str, sign: float, pose: Pose, index: int) -> dict[str, Vector]:
         chest = result[self.numbers["Spine2"], :, :3]
@@ -123,13 +128,21 @@ class Skeleton:
         start = self._place(result, f"{side}Arm")
         names = (f"{side}Arm", f"{side}ForeArm", f"{side}Hand")
         upper, middle, end = (self.joints[self.numbers[name]] for name in names)
-        upper_turn, lower_turn = self._two_bones(names, start, start + chest @ (pose.wrist[index] * mirror),
-                                                 chest @ (pose.elbow[index] * mirror), middle - (upper + end) / 2)
+        upper_turn, lower_turn = self._two_bones(
+            names,
+            start,
+            start + chest @ (pose.wrist[index] * mirror),
+            chest @ (pose.elbow[index] * mirror),
+            middle - (upper + end) / 2,
+        )
         axis = end - middle
-        return {names[0]: upper_turn,
-                names[1]: lower_turn @ rotation(axis, sign * pose.twist[index] * 0.6),
-                names[2]: lower_turn @ rotation(axis, sign * pose.twist[index])
-                @ rotation(np.array([0, 0, 1.0]), sign * pose.hand[index])}
+        return {
+            names[0]: upper_turn,
+            names[1]: lower_turn @ rotation(axis, sign * pose.twist[index] * 0.6),
+            names[2]: lower_turn
+            @ rotation(axis, sign * pose.twist[index])
+            @ rotation(np.array([0, 0, 1.0]), sign * pose.hand[index]),
+        }
 
     def _leg(self, result: Vector, side: str, sign: float, pose: Pose, index: int) -> dict[str, Vector]:
         names = (f"{side}UpLeg", f"{side}Leg", f"{side}Foot")
@@ -137,14 +150,20 @@ class Skeleton:
         x, lift, z = pose.foot[index]
         target = np.array([x, ankle[1] + lift, ankle[2] + z])
         out = rotation(np.array([0, 1.0, 0]), sign * pose.toes_out)
-        upper_turn, lower_turn = self._two_bones(names, self._place(result, names[0]), target,
-                                                 out @ np.array([0, 0, 1.0]), np.array([0, 0, 1.0]))
-        return {names[0]: upper_turn, names[1]: lower_turn,
-                names[2]: out @ rotation(np.array([1.0, 0, 0]), 9.0 * lift)}
+        upper_turn, lower_turn = self._two_bones(
+            names, self._place(result, names[0]), target, out @ np.array([0, 0, 1.0]), np.array([0, 0, 1.0])
+        )
+        return {
+            names[0]: upper_turn,
+            names[1]: lower_turn,
+            names[2]: out @ rotation(np.array([1.0, 0, 0]), 9.0 * lift),
+        }
 
     def _fingers(self, side: str, sign: float, curl: float) -> dict[str, Vector]:
         turns: dict[str, Vector] = {}
-        knuckles = self.joints[self.numbers[f"{side}HandPinky1"]] - self.joints[self.numbers[f"{side}HandIndex1"]]
+        knuckles = (
+            self.joints[self.numbers[f"{side}HandPinky1"]] - self.joints[self.numbers[f"{side}HandIndex1"]]
+        )
         for finger, extra in (("Index", -4), ("Middle", 0), ("Ring", 4), ("Pinky", 7)):
             for joint in (1, 2, 3):
                 turns[f"{side}Hand{finger}{joint}"] = rotation(knuckles, -sign * (curl + extra) * 1.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.demo_figure.mesh import Floats, Ints
 
@@ -48,7 +47,9 @@ def rasterise(points: Floats, depth: Floats, triangles: Ints, keep: Floats, size
     weights = _barycentric(corners[owners], columns + 0.5, rows + 0.5)
     picked = triangles[owners]
     inside = np.einsum("pk,pk->p", weights, keep[picked]) >= 0
-    owners, columns, rows, weights, picked = (part[inside] for part in (owners, columns, rows, weights, picked))
+    owners, columns, rows, weights, picked = (
+        part[inside] for part in (owners, columns, rows, weights, picked)
+    )
     distance = np.einsum("pk,pk->p", weights, depth[picked]).astype(np.float32)
 
     pixel = rows * width + columns
@@ -59,7 +60,7 @@ def rasterise(points: Floats, depth: Floats, triangles: Ints, keep: Floats, size
     return Hits(pixel[seen], owners[seen], weights[seen].astype(np.float32), distance[seen])
 
 
-def _rows(heights: NDArray[np.float64], limit: int) -> tuple[Ints, Ints]:
+def _rows(heights: Floats, limit: int) -> tuple[Ints, Ints]:
     first = np.clip(np.ceil(heights.min(axis=1) - 0.5), 0, limit).astype(np.int64)
     last = np.clip(np.ceil(heights.max(axis=1) - 0.5), 0, limit).astype(np.int64)
     counts = np.maximum(last - first, 0)
@@ -73,7 +74,7 @@ def _ramp(counts: Ints) -> Ints:
     return ramp
 
 
-def _crossings(corners: NDArray[np.float64], rows: Ints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _crossings(corners: Floats, rows: Ints) -> tuple[Floats, Floats]:
     level = rows + 0.5
     left, right = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
     for start, end in ((0, 1), (1, 2), (2, 0)):
@@ -86,11 +87,11 @@ def _crossings(corners: NDArray[np.float64], rows: Ints) -> tuple[NDArray[np.flo
     return np.where(empty, 0, left), np.where(empty, 0, right)
 
 
-def _barycentric(corners: NDArray[np.float64], x: NDArray[np.float64],
-                 y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _barycentric(corners: Floats, x: Floats, y: Floats) -> Floats:
     (ax, ay), (bx, by), (cx, cy) = corners[:, 0].T, corners[:, 1].T, corners[:, 2].T
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
     area = np.where(np.abs(area) < 1e-12, 1e-12, area)
     second = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
     third = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
-    return np.clip(np.stack([1 - second - third, second, third], axis=1), 0, 1)
+    weights: Floats = np.clip(np.stack([1 - second - third, second, third], axis=1), 0, 1)
+    return weights

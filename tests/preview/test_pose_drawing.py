@@ -10,17 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engines.preview.pose_drawing import body_line_width, draw_pose
+
+Floats = NDArray[np.float64]
 
 GOLDEN = Path(__file__).parents[1] / "data" / "preview" / "pose_drawings.npz"
 
 
-def split(points):
+def split(points: Floats) -> tuple[Floats, Floats, Floats]:
     return points[:20], points[20:41], points[41:]
 
 
-def test_every_drawing_is_upstreams_to_the_pixel():
+def test_every_drawing_is_upstreams_to_the_pixel() -> None:
     with np.load(GOLDEN, allow_pickle=False) as data:
         sizes, points, hashes = data["sizes"], data["points"] / np.array([8, 8, 1024]), data["sha256"]
     assert len(points) >= 100
@@ -35,17 +38,17 @@ def test_every_drawing_is_upstreams_to_the_pixel():
 @pytest.mark.parametrize(
     ("size", "width"), [((1280, 720), 2), ((480, 832), 1), ((1920, 1080), 4), ((96, 160), 1)]
 )
-def test_line_width_follows_the_shorter_side(size, width):
+def test_line_width_follows_the_shorter_side(size: tuple[int, int], width: int) -> None:
     assert body_line_width(*size) == width
 
 
-def test_points_below_half_confidence_leave_the_canvas_black():
+def test_points_below_half_confidence_leave_the_canvas_black() -> None:
     points = np.full((62, 3), 50.0)
     points[:, 2] = 0.499
     assert not draw_pose(np.zeros((100, 100, 3), np.uint8), *split(points)).any()
 
 
-def test_body_far_off_the_canvas_draws_nothing_and_does_not_fail():
+def test_body_far_off_the_canvas_draws_nothing_and_does_not_fail() -> None:
     points = np.full((62, 3), 5000.0)
     points[::2, :2] = -5000
     canvas = np.zeros((100, 100, 3), np.uint8)

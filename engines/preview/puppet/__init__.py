@@ -1,1 +1,1 @@
-"""The layered cut-out puppet: the reference image's figure, cut into parts and moved by the driver's joints."""
+"""The layered cut-out puppet: the reference image's figure, cut up and moved by the driver's joints."""

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.preview.puppet.face import FaceWarp
-from engines.preview.puppet.layers import Layer, Puppet, half_size
+from engines.preview.puppet.layers import Layer, Puppet
 from engines.preview.puppet.mesh import Pose, deform
 from engines.preview.puppet.motion import Motion
+from engines.preview.puppet.pixels import half_size
 from engines.preview.puppet.raster import bounding_box, draw_over, source_maps
 from engines.preview.puppet.skeleton import SIDES
 
@@ -42,7 +43,7 @@ class Stage:
         self._moves = face_moves
         self._warp: FaceWarp | None = None
         if face_points is not None and face_moves is not None:
-            corner = np.float32([puppet.body.left, puppet.body.top])
+            corner = np.array([puppet.body.left, puppet.body.top], np.float32)
             self._warp = FaceWarp(puppet.body.texture, face_points - corner)
 
     def draw(self, index: int, canvas: Image) -> None:
@@ -70,7 +71,7 @@ class Stage:
 
     def _draw_layer(self, layer: Layer, pose: Pose, small: bool, canvas: Image) -> None:
         height, width = canvas.shape[:2]
-        corner = np.float32([layer.left, layer.top])
+        corner = np.array([layer.left, layer.top], np.float32)
         target = deform(layer.mesh, self._rest_origins - corner, pose)
         box = bounding_box(target, width, height)
         if box is None:
@@ -99,15 +100,15 @@ def background_without(image: Image, alpha: Image, marks: Floats) -> Image:
     Args:
         marks: points (N, 2) that surely belong to the figure even where the opacity lost them (fingers).
 
-    The hole is filled at a quarter of the size and made softer towards its middle; a little of the picture's own grain
-    is laid over it so that it does not look wiped.
+    The hole is filled at a quarter of the size and made softer towards its middle; a little of the
+    picture's own grain is laid over it so that it does not look wiped.
     """
     height, width = alpha.shape
     reach = max(3, round(0.016 * max(height, width)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     figure = (alpha > 8).astype(np.uint8)
     for x, y in np.rint(marks).astype(int):
-        cv2.circle(figure, (int(x), int(y)), reach, 1, -1)
+        cv2.circle(figure, (int(x), int(y)), 2 * reach, 1, -1)
     hole = cv2.dilate(figure, kernel)
     if hole.all():
         return image.copy()
@@ -120,17 +121,18 @@ def background_without(image: Image, alpha: Image, marks: Floats) -> Image:
     share = np.clip(depth / max(2.0, size[0] / 40), 0, 1)[..., None]
     filled = cv2.resize((painted * (1 - share) + soft * share).astype(np.float32), (width, height),
                         interpolation=cv2.INTER_CUBIC)  # fmt: skip
-    filled += _grain(image, hole)[..., None]
+    filled += _grain(image, np.asarray(hole, np.uint8))[..., None]
     blend = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), reach / 3)[..., None]
-    return np.clip(np.rint(image * (1 - blend) + filled * blend), 0, 255).astype(np.uint8)
+    blended = np.clip(np.rint(image * (1 - blend) + filled * blend), 0, 255)
+    return np.asarray(blended, np.uint8)
 
 
 def _grain(image: Image, hole: Image) -> Floats:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
     detail = grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
     strength = min(float(np.median(np.abs(detail[hole == 0]))) * 1.48, 4.0)
-    noise = np.random.default_rng(1).standard_normal(grey.shape).astype(np.float32)
-    return noise * strength
+    noise = np.random.default_rng(1).standard_normal(grey.shape, np.float32)
+    return noise * np.float32(strength)
 
 
 def scene(background: Image, mask: Image, plate: Image) -> Image:

@@ -1,4 +1,4 @@
-"""Lips, jaw and blinks: the driver's face points move the reference's, on its own picture, before the head moves."""
+"""Lips, jaw and blinks: the driver's face points move the reference's, before the head moves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOUTH_OPEN = 0.03
 
 
 def face_moves(driver: Track, reference: Floats) -> Floats | None:
-    """How far each reference face point moves, float32 (T, 468, 2) reference pixels; None without driver's face.
+    """How far each face point of the reference moves, float32 (T, 468, 2), pixels; None without a face.
 
     Args:
         reference: the reference's face points (468, 2).
@@ -76,8 +76,10 @@ class FaceWarp:
         self.area = (int(left), int(top), int(right), int(bottom))
         self._still = texture[top:bottom, left:right].copy()
         self._eyes = eyes
-        frame = np.float32([[0, 0], [1, 0], [0, 1], [1, 1]]) * np.float32([right - left, bottom - top])
-        self._points = np.concatenate([points - np.float32([left, top]), frame]).astype(np.float32)
+        frame = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32) * np.array(
+            [right - left, bottom - top], np.float32
+        )
+        self._points = np.concatenate([points - np.array([left, top], np.float32), frame]).astype(np.float32)
         self._triangles = np.asarray(Delaunay(self._points).simplices, np.int32)
         self._rest_opening = _opening(points) / eyes
         self._inside = self._mouth_colour()
@@ -104,8 +106,9 @@ class FaceWarp:
         shape = np.rint(target[_INNER_LIPS] * 16).astype(np.int32)
         mask = np.zeros(picture.shape[:2], np.uint8)
         cv2.fillPoly(mask, [shape], 255, cv2.LINE_AA, 4)
-        share = cv2.GaussianBlur(mask, (0, 0), max(0.6, 0.012 * self._eyes)).astype(np.float32)[..., None] / 255
-        share *= float(smoothstep(_MOUTH_OPEN, 3 * _MOUTH_OPEN, np.float32(opening)))
+        soft = cv2.GaussianBlur(mask, (0, 0), max(0.6, 0.012 * self._eyes))
+        share = np.asarray(soft, np.float32)[..., None] / 255
+        share *= float(smoothstep(_MOUTH_OPEN, 3 * _MOUTH_OPEN, np.array(opening, np.float32)))
         opacity = picture[..., 3:].astype(np.float32) / 255
         inside = self._inside * opacity
         picture[..., :3] = np.rint(picture[..., :3] * (1 - share) + inside * share).astype(np.uint8)
@@ -115,9 +118,9 @@ class FaceWarp:
         mask = np.zeros(self._still.shape[:2], np.uint8)
         lips = cv2.convexHull(np.rint(self._points[_INNER_LIPS]).astype(np.int32))
         cv2.fillPoly(mask, [lips], 1)
-        mask = cv2.dilate(mask, np.ones((3, 3), np.uint8))
-        mean = np.float32(cv2.mean(self._still[..., :3], mask)[:3])
-        return np.asarray(mean * 0.22 + np.float32([10, 2, 2]), np.float32)
+        cv2.dilate(mask, np.ones((3, 3), np.uint8), dst=mask)
+        mean = np.array(cv2.mean(self._still[..., :3], mask)[:3], np.float32)
+        return np.asarray(mean * 0.22 + np.array([10, 2, 2], np.float32), np.float32)
 
 
 def _opening(points: Floats) -> float:
@@ -129,7 +132,7 @@ def _eye_distance(points: Floats) -> float:
 
 
 def _aligned(points: Floats, reference: Floats) -> Floats:
-    """Points (N, 468, 2) turned, scaled and moved so that the stable ones fit the reference's (least squares)."""
+    """Points (N, 468, 2), turned, scaled and moved: the stable ones fit the reference's (least squares)."""
     own = points[:, _STABLE, 0] + 1j * points[:, _STABLE, 1]
     goal = reference[_STABLE, 0] + 1j * reference[_STABLE, 1]
     own_mean, goal_mean = own.mean(1, keepdims=True), goal.mean()
@@ -143,11 +146,11 @@ def _inwards(reference: Floats, eyes: float) -> Floats:
     """0 at the outline of the face, 1 from .35 eye distances inwards: the outline must not move."""
     outline = reference[_OUTLINE].astype(np.float32)
     depth = [cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in reference]
-    return smoothstep(0.0, 0.35, np.float32(depth) / eyes)
+    return smoothstep(0.0, 0.35, np.array(depth, np.float32) / eyes)
 
 
 def _blink(moves: Floats, aligned: Floats, reference: Floats) -> None:
-    """Upper lids close by the share by which the driver's close, whatever the size of the reference's eyes."""
+    """Upper lids close by the driver's share, whatever the size of the reference's eyes."""
     for upper, lower, (top, bottom) in _LIDS:
         opening = np.linalg.norm(aligned[:, top] - aligned[:, bottom], axis=1)
         usual = max(float(np.quantile(opening, 0.7)), 1e-3)

@@ -1,6 +1,9 @@
-"""Cut the figure out of the reference image: body mask, limb capsules, GrabCut, guided filter, clean edge colours."""
+"""Cut the figure out of the reference image: body mask, capsules, GrabCut, guided filter, edge colours."""
 
 from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +31,7 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 _FINGERS = ((0, 1, 2, 3, 4), (0, 5, 6, 7, 8), (0, 9, 10, 11, 12), (0, 13, 14, 15, 16), (0, 17, 18, 19, 20))
-_PALM = (0, 1, 5, 9, 13, 17)
+_PALM = (0, 5, 9, 13, 17)
 _WORKING_SIDE = 640
 
 
@@ -58,14 +61,14 @@ def cut_out(image: Image, track: Track, skeleton: Skeleton) -> Image:
     reach = cv2.dilate(rough, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (radius + 1, radius + 1)))
     refined[reach < 8] = 0
     stretched = np.clip((refined - 40.0) * (255.0 / (225.0 - 40.0)), 0, 255)
-    return stretched.astype(np.uint8)
+    return np.asarray(stretched, np.uint8)
 
 
 def edge_colours(image: Image, alpha: Image) -> Image:
     """The figure's own colours, continued outwards, so that no background shines at the rim.
 
-    Where the opacity is full the picture is kept; elsewhere the colour is the mean of the nearest opaque pixels
-    (normalised blurs of growing radius).
+    Where the opacity is full the picture is kept; elsewhere the colour is the mean of the nearest opaque
+    pixels (normalised blurs of growing radius).
     """
     size = max(image.shape[:2])
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
@@ -82,14 +85,14 @@ def edge_colours(image: Image, alpha: Image) -> Image:
         reached = (share > 0.02) & ~filled
         result[reached] = total[reached] / share[reached, None]
         filled |= reached
-    return np.clip(result + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(result + 0.5, 0, 255), np.uint8)
 
 
 def guided_filter(guide: Floats, image: Floats, radius: int, epsilon: float) -> Floats:
     """Grey guided filter (He, Sun, Tang 2010): edges of ``image`` snap to those of ``guide``; both 0..255."""
     side = (2 * radius + 1, 2 * radius + 1)
 
-    def mean(values: Floats) -> Floats:
+    def mean(values: NDArray[Any]) -> Floats:
         return np.asarray(cv2.blur(values, side), np.float32)
 
     guide_mean, image_mean = mean(guide), mean(image)
@@ -124,7 +127,7 @@ def _sure_foreground(
         if track.hand_score[0, side] >= 0.5:
             hand = np.nan_to_num(track.hands[0, side, :, :2]) * scale
             for finger in _FINGERS:
-                for first, second in zip(finger[:-1], finger[1:], strict=True):
+                for first, second in pairwise(finger):
                     capsule(sure, hand[first], hand[second], 0.025)
                     capsule(near_hands, hand[first], hand[second], 0.12)
             cv2.fillConvexPoly(sure, cv2.convexHull(np.rint(hand[list(_PALM)]).astype(np.int32)), 1)
@@ -169,7 +172,7 @@ def _grab_cut(small: Image, labels: Image, prior: Image) -> Image:
     cv2.setRNGSeed(1)  # GrabCut starts with a random k-means: the same picture must give the same matte
     result = labels.copy()
     bgr = np.ascontiguousarray(small[:, :, ::-1])
-    cv2.grabCut(bgr, result, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(bgr, result, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     found = (result == cv2.GC_FGD) | (result == cv2.GC_PR_FGD)
     if found.sum() < 0.5 * expected:
         found = prior > 127
@@ -185,7 +188,7 @@ def _clean(foreground: Image, sure: Image) -> Image:
             if area < 0.02 * areas.max():
                 foreground[labels == index] = 0
     holes_count, holes, hole_stats, _ = cv2.connectedComponentsWithStats(255 - foreground, connectivity=4)
-    limit = 0.002 * foreground.size
+    limit = 0.0004 * foreground.size
     for index in range(1, holes_count):
         if hole_stats[index, cv2.CC_STAT_AREA] < limit:
             foreground[holes == index] = 255

@@ -1,8 +1,8 @@
 """A layer's mesh: a regular grid over its opaque part, moved by blended bones.
 
-Skinning blends each vertex's *rotation angle* and stretch, about a centre between the bones that pull at it (after
-Le and Hodgins 2016, "Real-time skeletal skinning with optimized centers of rotation", reduced to the plane). Plain
-blending of matrices would collapse a shoulder that turns by more than a right angle.
+Skinning blends each vertex's *rotation angle* and stretch, about a centre between the bones that pull at it
+(after Le and Hodgins 2016, "Real-time skeletal skinning with optimized centers of rotation", reduced to the
+plane). Plain blending of matrices would collapse a shoulder that turns by more than a right angle.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices (V, 2) in reference pixels, triangles (N, 3) in drawing order, weights (V, 14), centres (V, 2)."""
+    """Vertices (V, 2) in texture pixels, triangles (N, 3) as drawn, weights (V, 14), centres (V, 2)."""
 
     vertices: Floats
     triangles: Ints
@@ -95,10 +95,8 @@ def deform(mesh: Mesh, rest_origins: Floats, pose: Pose) -> Floats:
     stretches = (mesh.weights @ pose.stretches.reshape(-1, 4)).reshape(-1, 2, 2)
     arms = np.einsum("vij,vj->vi", stretches, mesh.vertices - mesh.centres)
     cosine, sine = np.cos(angles), np.sin(angles)
-    turned = np.stack(
-        [cosine * arms[:, 0] - sine * arms[:, 1], sine * arms[:, 0] + cosine * arms[:, 1]], 1
-    )
-    return (centres + turned).astype(np.float32)
+    turned = np.stack([cosine * arms[:, 0] - sine * arms[:, 1], sine * arms[:, 0] + cosine * arms[:, 1]], 1)
+    return np.asarray(centres + turned, np.float32)
 
 
 def _centres(vertices: Floats, weights: Floats, joints: list[tuple[int, int, Floats]]) -> Floats:

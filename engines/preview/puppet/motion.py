@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from engines.preview.puppet.mesh import Pose, smoothstep
+from engines.preview.puppet.planar import TURN, angle, fill_gaps, polar, relative, stretch_along, turned, wrap
 from engines.preview.puppet.skeleton import (
     ANKLE,
     ARM_BONES,
@@ -41,7 +42,6 @@ from engines.preview.puppet.skeleton import (
 
 Floats = NDArray[np.float32]
 
-_TURN = 2 * np.pi
 _LARGEST_BEND = {UPPER_ARM: 4.4, FOREARM: 2.9, HAND: 0.9, THIGH: 2.4, SHIN: 2.4, FOOT: 0.9}
 
 
@@ -85,7 +85,7 @@ def retarget(reference: Skeleton, driver: Skeleton, *, replace: bool, offset: tu
     Args:
         reference: joints of the reference picture (one frame), reference pixels.
         driver: joints of the driving video. In replace mode in canvas pixels, else in any pixels.
-        replace: the figure takes the driver's place and size; otherwise it keeps its own and moves as he moves.
+        replace: the figure takes the driver's place and size; otherwise it keeps its own and moves with him.
         offset: where the reference picture lies on the canvas (animate mode), pixels.
     """
     driver = _facing_like(reference, driver)
@@ -137,7 +137,7 @@ class _Planner:
         neck = distance(self.driver.points[:, NECK], self.driver.points[:, HEAD])
         share = float(np.median((width / np.maximum(neck, 1e-3))[self.seen]))
         size = np.maximum(width, 0.9 * share * neck)
-        size = _fill_gaps(size[:, None], self.seen)[:, 0]
+        size = fill_gaps(size[:, None], self.seen)[:, 0]
         return np.asarray(np.maximum(gaussian_filter1d(size, 3.0, mode="nearest"), 1.0), np.float32)
 
     def _figure_scale(self) -> Floats:
@@ -152,7 +152,7 @@ class _Planner:
         Shoulder width alone would make a broad-shouldered character a dwarf in a narrow driver's place, so
         heights count too; and where both stand on visible feet, only the height counts.
         """
-        relative = self.driver.points[self.seen] / self.size[self.seen, None, None] * self.unit
+        sized = self.driver.points[self.seen] / self.size[self.seen, None, None] * self.unit
         confidence = np.median(self.driver.confidence[self.seen], 0)
 
         def height(points: Floats, begin: int, end: int) -> float:
@@ -160,24 +160,24 @@ class _Planner:
 
         rest = self.rest[None]
         ratios = [self.unit / max(_rest_unit(self.rest), 1e-3)]
-        ratios.append(height(relative, NECK, HEAD) / max(height(rest, NECK, HEAD), 1e-3))
+        ratios += [height(sized, NECK, HEAD) / max(height(rest, NECK, HEAD), 1e-3)] * 2
         torso_seen = min(confidence[PELVIS], self.rest_confidence[PELVIS]) > 0.4
         if torso_seen:
-            torso = height(relative, NECK, PELVIS) / max(height(rest, NECK, PELVIS), 1e-3)
-            ratios += [torso, torso]
+            torso = height(sized, NECK, PELVIS) / max(height(rest, NECK, PELVIS), 1e-3)
+            ratios.append(torso)
         if torso_seen and float(np.median(self.legs)) > 0.5:
             chain = [(NECK, PELVIS)]
             for side in SIDES:
                 chain += [(joint(side, HIP), joint(side, KNEE)), (joint(side, KNEE), joint(side, ANKLE))]
             parts = np.array([1.0] + [0.5] * 4)
             ratios = [
-                float(parts @ [height(relative, *ends) for ends in chain])
+                float(parts @ [height(sized, *ends) for ends in chain])
                 / float(parts @ [height(rest, *ends) for ends in chain])
             ]
         return float(np.exp(np.mean(np.log(np.clip(ratios, 0.02, 50)))))
 
     def _neck(self) -> Floats:
-        neck = _fill_gaps(self.driver.points[:, NECK], self.seen)
+        neck = fill_gaps(self.driver.points[:, NECK], self.seen)
         if self.replace:
             return neck
         ratio = _rest_unit(self.rest) / self.unit
@@ -187,25 +187,33 @@ class _Planner:
     def _leg_confidence(self) -> Floats:
         """How surely both ankles are seen, in the reference and in each frame, 0..1."""
         ankles = [joint(LEFT, ANKLE), joint(RIGHT, ANKLE)]
-        confidence = self.driver.confidence[:, ankles].min(1) * float(self.rest_confidence[ankles].min() > 0.5)
+        confidence = self.driver.confidence[:, ankles].min(1) * float(
+            self.rest_confidence[ankles].min() > 0.5
+        )
         sure = smoothstep(0.3, 0.6, confidence)
         return np.asarray(gaussian_filter1d(sure, 3.0, mode="nearest"), np.float32)
 
     def _feet_correction(self) -> Floats:
-        """Shift that puts the feet where the driver's are: a figure that stands must not float or slide."""
+        """Shift that puts the feet where the driver's are: a figure that stands must not float or slide.
+
+        Upright it is the lower foot that counts, sideways the middle of both.
+        """
+        standing = self.legs > 0.5
+        if not standing.any():
+            return np.zeros((self.count, 2), np.float32)
+        puppet = _footing(self.origins[:, [bone(LEFT, FOOT), bone(RIGHT, FOOT)]])
         ankles = [joint(LEFT, ANKLE), joint(RIGHT, ANKLE)]
-        feet = [bone(LEFT, FOOT), bone(RIGHT, FOOT)]
-        puppet = self.origins[:, feet].mean(1)
-        target = self.driver.points[:, ankles].mean(1)
+        target = _footing(self.driver.points[:, ankles])
         if not self.replace:
-            standing = self.legs > 0.5
-            if not standing.any():
-                return np.zeros((self.count, 2), np.float32)
             ratio = _rest_unit(self.rest) / self.unit
-            target = (target - np.median(target[standing], 0)) * ratio + self.rest[ankles].mean(0) + self.offset
-        shift = (target - puppet) * self.legs[:, None]
+            moved = (target - np.median(target[standing], 0)) * ratio
+            target = np.asarray(_footing(self.rest[None, ankles]) + self.offset + moved, np.float32)
+        shift = target - puppet
+        if not self.replace:  # where he stands is his own affair; that he does not slide is ours
+            shift[:, 0] -= np.median(shift[standing, 0])
         limit = 0.8 * _rest_unit(self.rest) * self.scale[:, None]
-        return np.asarray(gaussian_filter1d(np.clip(shift, -limit, limit), 1.5, axis=0, mode="nearest"), np.float32)
+        limited = np.clip(shift * self.legs[:, None], -limit, limit)
+        return np.asarray(gaussian_filter1d(limited, 1.5, axis=0, mode="nearest"), np.float32)
 
     # ----------------------------------------------------------------------------------------------- parts
 
@@ -218,22 +226,22 @@ class _Planner:
         driver_across = points[:, shoulders[1]] - points[:, shoulders[0]]
         driver_spine = points[:, PELVIS] - points[:, NECK]
         width = distance(driver_across, np.zeros(2, np.float32)) / self.size
-        tilt = _wrap(_angle(driver_across) - _angle(across))
+        tilt = wrap(angle(driver_across) - angle(across))
         sure = smoothstep(0.3, 0.7, width) * smoothstep(0.25, 0.55, confidence[:, list(shoulders)].min(1))
         hips = smoothstep(0.25, 0.55, confidence[:, PELVIS]) * float(self.rest_confidence[PELVIS] > 0.3)
-        lean = np.clip(_wrap(_angle(driver_spine) - _angle(spine)), -1.3, 1.3)
+        lean = np.clip(wrap(angle(driver_spine) - angle(spine)), -1.3, 1.3)
         tilt = np.clip(tilt, -1.3, 1.3) * sure + lean * (1 - sure) * hips
         lean = lean * hips + 0.3 * tilt * (1 - hips)
         tilt = lean + np.clip(tilt - lean, -0.45, 0.45)
-        narrow = np.clip(_relative(width, self.seen), 0.6, 1.1) * sure + (1 - sure)
+        narrow = np.clip(relative(width, self.seen), 0.6, 1.1) * sure + (1 - sure)
         length = distance(driver_spine, np.zeros(2, np.float32)) / self.size
-        short = np.clip(_relative(length, self.seen), 0.6, 1.08) * hips + (1 - hips)
+        short = np.clip(relative(length, self.seen), 0.6, 1.08) * hips + (1 - hips)
         scale = self.scale
-        new_across = _turned(across, tilt) * (narrow * scale)[:, None]
-        new_spine = _turned(spine, lean) * (short * scale)[:, None]
+        new_across = turned(across, tilt) * (narrow * scale)[:, None]
+        new_spine = turned(spine, lean) * (short * scale)[:, None]
         before = np.linalg.inv(np.stack([across, spine], 1))
         linear = (np.stack([new_across, new_spine], 2) @ before).astype(np.float32)
-        self.angles[:, TORSO_BONE], self.stretches[:, TORSO_BONE] = _polar(linear)
+        self.angles[:, TORSO_BONE], self.stretches[:, TORSO_BONE] = polar(linear)
         self.origins[:, TORSO_BONE] = neck
         return linear
 
@@ -242,16 +250,16 @@ class _Planner:
         vector = self.rest[HEAD] - self.rest[NECK]
         driver_vector = points[:, HEAD] - points[:, NECK]
         sure = smoothstep(0.25, 0.55, confidence[:, HEAD]) * float(self.rest_confidence[HEAD] > 0.3)
-        tilt = np.clip(_wrap(_angle(driver_vector) - _angle(vector)), -0.9, 0.9)
+        tilt = np.clip(wrap(angle(driver_vector) - angle(vector)), -0.9, 0.9)
         torso = self.angles[:, TORSO_BONE]
         tilt = tilt * sure + torso * (1 - sure)
         length = distance(driver_vector, np.zeros(2, np.float32)) / self.size
         middle = float(np.median(length[self.seen]))
         factor = np.clip(length / max(middle, 1e-3), 0.85, 1.12) * sure + (1 - sure)
-        self.origins[:, HEAD_BONE] = neck + _turned(vector, tilt) * (factor * self.scale)[:, None]
+        self.origins[:, HEAD_BONE] = neck + turned(vector, tilt) * (factor * self.scale)[:, None]
         rolls = smoothstep(0.25, 0.55, self.driver.roll_confidence) * float(self.rest_roll_confidence > 0.3)
         rolls = gaussian_filter1d(rolls, 2.0, mode="nearest")
-        roll = np.clip(_wrap(self.driver.roll - self.rest_roll), -1.0, 1.0)
+        roll = np.clip(wrap(self.driver.roll - self.rest_roll), -1.0, 1.0)
         self.angles[:, HEAD_BONE] = roll * rolls + torso * (1 - rolls)
         self.stretches[:, HEAD_BONE] = np.eye(2, dtype=np.float32) * self.scale[:, None, None]
 
@@ -268,20 +276,20 @@ class _Planner:
             if name == UPPER_ARM:
                 bend = self._shoulder_bend(side, vector, driver_vector, parent_angle)
             else:
-                bend = _wrap(_angle(driver_vector) - _angle(vector) - parent_angle)
+                bend = wrap(angle(driver_vector) - angle(vector) - parent_angle)
                 if name in (HAND, FOOT):  # small and often blurred: steadier than the rest
                     bend = gaussian_filter1d(bend, 2.0, mode="nearest")
             limit = _LARGEST_BEND[name]
-            angle = parent_angle + np.clip(bend, -limit, limit) * sure
+            turn = parent_angle + np.clip(bend, -limit, limit) * sure
             length = distance(driver_vector, np.zeros(2, np.float32)) / self.size
             lowest = 0.75 if name in (HAND, FOOT) else 0.3
-            factor = np.clip(_relative(length, self.seen), lowest, 1.12) * sure + (1 - sure)
+            factor = np.clip(relative(length, self.seen), lowest, 1.12) * sure + (1 - sure)
             index = bone(side, name)
-            self.angles[:, index] = angle
-            self.stretches[:, index] = _along(vector, self.scale * factor, self.scale)
+            self.angles[:, index] = turn
+            self.stretches[:, index] = stretch_along(vector, self.scale * factor, self.scale)
             self.origins[:, index] = position
-            position = position + _turned(vector, angle) * (self.scale * factor)[:, None]
-            parent_angle = angle
+            position = position + turned(vector, turn) * (self.scale * factor)[:, None]
+            parent_angle = turn
 
     def _certainty(self, begin: int, end: int, name: int) -> Floats:
         confidence = self.driver.confidence[:, [begin, end]].min(1)
@@ -298,10 +306,15 @@ class _Planner:
 
         def lift(angles: Floats | float) -> Floats:
             down = np.pi / 2 - np.asarray(angles, np.float32)
-            return np.asarray(np.mod(outwards * down + 1.92, _TURN) - 1.92, np.float32)
+            return np.asarray(np.mod(outwards * down + 1.92, TURN) - 1.92, np.float32)
 
-        bend = lift(_angle(driver_vector) - torso) - lift(_angle(vector))
+        bend = lift(angle(driver_vector) - torso) - lift(angle(vector))
         return np.asarray(-outwards * bend, np.float32)
+
+
+def _footing(ankles: Floats) -> Floats:
+    """Middle of both ankles (T, 2, 2) sideways, the lower of them upright: (T, 2)."""
+    return np.stack([ankles[..., 0].mean(1), ankles[..., 1].max(1)], 1)
 
 
 def _rest_unit(points: Floats) -> float:
@@ -310,7 +323,7 @@ def _rest_unit(points: Floats) -> float:
 
 
 def _facing_like(reference: Skeleton, driver: Skeleton) -> Skeleton:
-    """Swap the driver's sides when he is mostly seen from behind and the reference is not (or the reverse)."""
+    """Swap the driver's sides when he is mostly seen from behind and the reference is not, or the reverse."""
     left, right = joint(LEFT, SHOULDER), joint(RIGHT, SHOULDER)
     own = reference.points[0, left, 0] - reference.points[0, right, 0]
     other = float(np.median(driver.points[:, left, 0] - driver.points[:, right, 0]))
@@ -321,7 +334,7 @@ def _facing_like(reference: Skeleton, driver: Skeleton) -> Skeleton:
         driver.points[:, order],
         driver.depth[:, order],
         driver.confidence[:, order],
-        np.asarray(_wrap(driver.roll + np.pi), np.float32),
+        np.asarray(wrap(driver.roll + np.pi), np.float32),
         driver.roll_confidence,
     )
 
@@ -333,47 +346,3 @@ def _frames_seen(driver: Skeleton) -> NDArray[np.bool_]:
         if seen.any():
             return np.asarray(seen, np.bool_)
     raise ValueError("a track without frames")
-
-
-def _fill_gaps(values: Floats, seen: NDArray[np.bool_]) -> Floats:
-    """Values (T, N) where not seen are interpolated from the frames around."""
-    frames = np.arange(len(values))
-    columns = [np.interp(frames, frames[seen], column[seen]) for column in values.T]
-    return np.stack(columns, 1).astype(np.float32)
-
-
-def _relative(length: Floats, seen: NDArray[np.bool_]) -> Floats:
-    """Length over its 85th percentile: 1 = seen at full length, less = fore-shortened."""
-    return np.asarray(length / max(float(np.percentile(length[seen], 85)), 1e-3), np.float32)
-
-
-def _angle(vectors: Floats) -> Floats:
-    return np.asarray(np.arctan2(vectors[..., 1], vectors[..., 0]), np.float32)
-
-
-def _wrap(angles: Floats) -> Floats:
-    return np.asarray(np.mod(angles + np.pi, _TURN) - np.pi, np.float32)
-
-
-def _turned(vector: Floats, angles: Floats) -> Floats:
-    cosine, sine = np.cos(angles), np.sin(angles)
-    return np.asarray(
-        np.stack([cosine * vector[0] - sine * vector[1], sine * vector[0] + cosine * vector[1]], 1), np.float32
-    )
-
-
-def _along(vector: Floats, along: Floats, across: Floats) -> Floats:
-    """Symmetric stretch (T, 2, 2) by ``along`` in the direction of ``vector`` and ``across`` at right angles."""
-    unit = vector / max(float(np.linalg.norm(vector)), 1e-6)
-    projection = np.outer(unit, unit).astype(np.float32)
-    eye = np.eye(2, dtype=np.float32)
-    return across[:, None, None] * eye + (along - across)[:, None, None] * projection
-
-
-def _polar(linear: Floats) -> tuple[Floats, Floats]:
-    """Turn and symmetric stretch of matrices (T, 2, 2): linear = turn @ stretch."""
-    angles = np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
-    cosine, sine = np.cos(angles), np.sin(angles)
-    back = np.stack([np.stack([cosine, sine], 1), np.stack([-sine, cosine], 1)], 1)
-    stretches = back @ linear
-    return angles.astype(np.float32), ((stretches + stretches.transpose(0, 2, 1)) / 2).astype(np.float32)

@@ -35,7 +35,8 @@ Mask = NDArray[np.bool_]
 
 _RADIUS = {"upper arm": 0.21, "forearm": 0.19, "hand": 0.24, "thigh": 0.26, "shin": 0.20, "foot": 0.20}
 _TORSO_RADIUS, _HEAD_RADIUS = 0.16, 0.36
-_ARM_CORE, _UPPER_ARM_CORE = 0.15, 0.10
+_ARM_CORE, _UPPER_ARM_CORE = 0.15, 0.12
+_SHOULDER_INSET = 0.12
 _BEHIND = 0.35
 _SLEEVE = 1.6  # nothing further than this many radii belongs to an arm, however wide the sleeve
 
@@ -44,12 +45,14 @@ _SLEEVE = 1.6  # nothing further than this many radii belongs to an arm, however
 class Parts:
     """Masks (H, W) of the reference picture; arms and legs by side, None where the figure has no movable one.
 
-    ``torso`` is the outline within which the body goes on behind an arm.
+    ``torso`` is the outline within which the body goes on behind an arm; ``shade`` is the dark
+    inside of sleeves round the hands, which is no part at all.
     """
 
     arms: tuple[Mask | None, Mask | None]
     legs: tuple[Mask | None, Mask | None]
     torso: Mask
+    shade: Mask
     unit: float
 
 
@@ -71,7 +74,7 @@ def movable_leg(skeleton: Skeleton, side: int) -> bool:
     return bool(min(skeleton.confidence[0, joint(side, name)] for name in (HIP, KNEE)) >= 0.5)
 
 
-def find_parts(alpha: Image, track: Track, skeleton: Skeleton) -> Parts:
+def find_parts(image: Image, alpha: Image, track: Track, skeleton: Skeleton) -> Parts:
     """Divide the figure: every pixel goes to the nearest limb, distances counted in the limb's radius."""
     height, width = alpha.shape
     unit = unit_of(skeleton)
@@ -83,10 +86,12 @@ def find_parts(alpha: Image, track: Track, skeleton: Skeleton) -> Parts:
     in_torso = _filled(quad, grid)
     if not any(movable_leg(skeleton, side) for side in SIDES):  # a gown, or hips at the picture's edge
         quad = _to_the_edge(quad, height)
-    hull = _filled(_widened(quad, 0.02 * unit), grid)
+    hull = _filled(_widened(quad, 0.04 * unit), grid)
     torso = np.where(in_torso, 0, _edge_distance(quad, grid)) / (_TORSO_RADIUS * unit)
     head = segment_distance(grid, points[HEAD], points[NECK]) / (_HEAD_RADIUS * unit)
-    arms = {side: _arm_scores(track, skeleton, side, grid, unit) for side in SIDES if movable_arm(skeleton, side)}
+    arms = {
+        side: _arm_scores(track, skeleton, side, grid, unit) for side in SIDES if movable_arm(skeleton, side)
+    }
     legs = {side: _leg_scores(points, side, grid, unit) for side in SIDES if movable_leg(skeleton, side)}
     below = _spine_position(points, grid) > 0.9
 
@@ -95,8 +100,7 @@ def find_parts(alpha: Image, track: Track, skeleton: Skeleton) -> Parts:
         body = np.where(below, np.minimum(body, scores), body)
     arm_masks: dict[int, Mask] = {}
     for side, (scores, core) in arms.items():
-        own = (scores < body) & (scores < _SLEEVE)
-        own &= ~in_torso | core
+        own = np.where(in_torso, core, (scores < body) & (scores < _SLEEVE))
         for other, (other_scores, _) in arms.items():
             if other != side:
                 own &= scores <= other_scores
@@ -118,13 +122,49 @@ def find_parts(alpha: Image, track: Track, skeleton: Skeleton) -> Parts:
         large = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(large > 0.5, np.bool_)
 
+    empty = np.zeros(alpha.shape, np.bool_)
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    shade = empty.copy()
+    for side, arm in arm_masks.items():
+        whole = full(arm)
+        if whole is not None:
+            shade |= whole & _sleeve_shade(grey, whole, track, skeleton, side, unit)
     torso_mask = full(hull)
+
+    def lit(mask: Mask | None) -> Mask | None:
+        return None if mask is None else mask & ~shade
+
     return Parts(
-        arms=(full(arm_masks.get(LEFT)), full(arm_masks.get(RIGHT))),
+        arms=(lit(full(arm_masks.get(LEFT))), lit(full(arm_masks.get(RIGHT)))),
         legs=(full(leg_masks.get(LEFT)), full(leg_masks.get(RIGHT))),
-        torso=np.zeros(alpha.shape, np.bool_) if torso_mask is None else torso_mask,
+        torso=empty if torso_mask is None else torso_mask,
+        shade=shade,
         unit=unit,
     )
+
+
+def _sleeve_shade(grey: Image, arm: Mask, track: Track, skeleton: Skeleton, side: int, unit: float) -> Mask:
+    """The dark hollow of a sleeve beside the hand (H, W): carried along it would look like a hole."""
+    nothing = np.zeros(grey.shape, np.bool_)
+    if track.hand_score[0, side] < 0.5:
+        return nothing
+    outline = np.rint(np.nan_to_num(track.hands[0, side, :, :2])).astype(np.int32)
+    hand = np.zeros(grey.shape, np.uint8)
+    cv2.fillConvexPoly(hand, cv2.convexHull(outline), 1)
+    inside = hand > 0
+    if not inside.any():
+        return nothing
+    elbow, wrist = skeleton.points[0, joint(side, ELBOW)], skeleton.points[0, joint(side, WRIST)]
+    forearm = (wrist - elbow) / max(float(np.linalg.norm(wrist - elbow)), 1e-3)
+    y, x = np.ogrid[: grey.shape[0], : grey.shape[1]]
+    past_the_wrist = (x - wrist[0]) * forearm[0] + (y - wrist[1]) * forearm[1] > 0.02 * unit
+    dark = (grey < 0.38 * float(np.median(grey[inside]))) & arm & past_the_wrist & ~inside
+    side_length = 2 * max(1, round(0.02 * unit)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side_length, side_length))
+    solid = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    hollow = (cv2.dilate(solid, kernel) > 0) & ~inside
+    beside = cv2.dilate(hand, kernel) > 0
+    return _touching(hollow, beside)
 
 
 def _give_armpits(
@@ -155,7 +195,9 @@ def half_grid(width: int, height: int) -> Floats:
     return np.stack([x, y], -1).astype(np.float32) + 0.5
 
 
-def _arm_scores(track: Track, skeleton: Skeleton, side: int, grid: Floats, unit: float) -> tuple[Floats, Mask]:
+def _arm_scores(
+    track: Track, skeleton: Skeleton, side: int, grid: Floats, unit: float
+) -> tuple[Floats, Mask]:
     """Distance to the arm in radii, and the core that counts as arm even in front of the torso."""
     points = skeleton.points[0]
     shoulder, elbow, wrist, palm = (points[joint(side, name)] for name in (SHOULDER, ELBOW, WRIST, PALM))
@@ -168,10 +210,14 @@ def _arm_scores(track: Track, skeleton: Skeleton, side: int, grid: Floats, unit:
     core = (fore < _ARM_CORE * unit) | (hand < _ARM_CORE * unit)
     core |= segment_distance(grid, shoulder * 0.7 + elbow * 0.3, elbow) < _UPPER_ARM_CORE * unit
     if track.hand_score[0, side] >= 0.5:
-        outline = cv2.convexHull(np.nan_to_num(track.hands[0, side, :, :2]).astype(np.float32))[:, 0]
+        points_of_hand = np.nan_to_num(track.hands[0, side, :, :2]).astype(np.float32)
+        outline = np.asarray(cv2.convexHull(points_of_hand), np.float32)[:, 0]
         fingers = np.where(_filled(outline, grid), 0, _edge_distance(outline, grid))
         scores = np.minimum(scores, fingers / (0.12 * unit))
         core |= fingers < 0.05 * unit
+    # What fills the crook of a bent arm is background or cloth behind it.
+    crook = _filled(np.stack([shoulder, elbow, wrist]), grid) & (scores > 0.7)
+    scores = np.where(crook, np.inf, scores)
     depth = skeleton.depth[0]
     if depth[joint(side, WRIST)] > depth[NECK] + _BEHIND * unit:
         core = np.zeros_like(core)
@@ -187,8 +233,14 @@ def _leg_scores(points: Floats, side: int, grid: Floats, unit: float) -> Floats:
 
 
 def _torso_quad(points: Floats, unit: float) -> Floats:
-    corners = points[[joint(LEFT, SHOULDER), joint(RIGHT, SHOULDER), joint(RIGHT, HIP), joint(LEFT, HIP)]].copy()
-    middle = points[PELVIS]
+    """Outline of the torso. The arms' joints lie inside the arms, so the shoulders' corners are drawn in."""
+    corners = points[
+        [joint(LEFT, SHOULDER), joint(RIGHT, SHOULDER), joint(RIGHT, HIP), joint(LEFT, HIP)]
+    ].copy()
+    neck, middle = points[NECK], points[PELVIS]
+    for index in (0, 1):
+        inwards = neck - corners[index]
+        corners[index] += inwards / max(float(np.linalg.norm(inwards)), 1e-3) * _SHOULDER_INSET * unit
     for index in (2, 3):  # hip joints lie inside the hips
         outwards = corners[index] - middle
         length = float(np.linalg.norm(outwards))
@@ -199,7 +251,9 @@ def _torso_quad(points: Floats, unit: float) -> Floats:
 def _to_the_edge(quad: Floats, height: int) -> Floats:
     """The quadrilateral with its hips moved straight down to the picture's lower edge."""
     longer = quad.copy()
+    middle = float(quad[2:, 0].mean())
     for index in (2, 3):
+        longer[index, 0] = middle + 1.2 * (quad[index, 0] - middle)
         longer[index, 1] = max(longer[index, 1], height + 2)
     return longer
 
@@ -234,6 +288,14 @@ def _spine_position(points: Floats, grid: Floats) -> Floats:
     """0 at the neck, 1 at the pelvis, along the spine."""
     spine = points[PELVIS] - points[NECK]
     return np.asarray((grid - points[NECK]) @ spine / max(float(spine @ spine), 1e-3), np.float32)
+
+
+def _touching(mask: Mask, other: Mask) -> Mask:
+    """The components of ``mask`` that meet ``other``."""
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    hits = np.bincount(np.asarray(labels)[other & mask], minlength=count)
+    hits[0] = 0
+    return np.asarray((hits > 0)[labels], np.bool_)
 
 
 def _connected(mask: Mask, core: Mask) -> Mask:

@@ -29,7 +29,9 @@ def source_maps(
     Pixels that no triangle covers point far outside.
     """
     left, top, right, bottom = box
-    corners = np.clip(target - np.float32([left, top]), -_COORDINATE_LIMIT, _COORDINATE_LIMIT)[triangles]
+    corners = np.clip(target - np.array([left, top], np.float32), -_COORDINATE_LIMIT, _COORDINATE_LIMIT)[
+        triangles
+    ]
     affine, regular = _inverse_affine(corners, source[triangles])
     low, high = corners.min(1), corners.max(1)
     visible = regular & (high >= 0).all(1) & (low[:, 0] < right - left) & (low[:, 1] < bottom - top)

@@ -1,6 +1,6 @@
 """The puppet's joints and bones: what is taken from BlazePose's 33 points, and how the parts hang together.
 
-Joints are kept in one array per frame so that a whole clip can be handled at once. "Left" is the person's own.
+Joints are kept in one array per frame so that a whole clip is handled at once. "Left" is the person's own.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def distance(first: Floats, second: Floats) -> Floats:
 
 
 def skeleton_of(track: Track) -> Skeleton:
-    """Joints of a track. Neck, pelvis and head centre are means of two points; the palm prefers the hand model."""
+    """Joints of a track. Neck, pelvis and head are means of two points; the palm prefers the hand model."""
     body = np.nan_to_num(track.body.astype(np.float32))
     count = len(body)
     points = np.zeros((count, JOINT_COUNT, 2), np.float32)
