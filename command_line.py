@@ -215,11 +215,23 @@ def _interruptions() -> tuple[type[BaseException], ...]:
 
 
 def _interrupt_on_signals() -> Callable[[], None]:
-    """Turn SIGINT and SIGTERM into ``Interrupted``; returns what puts the old handlers back."""
+    """Turn SIGINT and SIGTERM into ``Interrupted``; returns what puts the old handlers back.
+
+    Only the first raises: it may take a while until all processes have ended, and an exception in the midst
+    of that would leave some behind. The second kills them at once; a third raises again, should that fail.
+    """
+    from execution.process import kill_running
     from execution.step import Interrupted
 
+    count = 0
+
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(signal.Signals(number).name)
+        nonlocal count
+        count += 1
+        if count == 2:
+            kill_running()
+        else:
+            raise Interrupted(signal.Signals(number).name)
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
 

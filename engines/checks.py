@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,8 +63,13 @@ def _writable(name: str, folder: Path) -> Iterator[Finding]:
     if not existing.is_dir():
         what = f"--{name}: {existing} is a file, so {folder} cannot be a folder."
         yield Finding("output.not-a-folder", "error", what, "Choose another folder.")
-    elif not os.access(existing, os.W_OK | os.X_OK):
-        what = f"--{name}: {existing} cannot be written."
+        return
+    try:
+        # Asking for permission is not enough: read-only and special file systems say yes and mean no.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        what = f"--{name}: {existing} cannot be written ({error.strerror})."
         yield Finding(
             "output.not-writable", "error", what, "Choose another folder, or change its permissions."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,14 @@ TERMINATION_GRACE_SECONDS = 35.0
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _LONGEST_LINE = 64 * 1024
+
+_running: set[SupervisedProcess] = set()
+
+
+def kill_running() -> None:
+    """Kill every command that still runs, with its whole tree, at once. For a signal handler."""
+    for process in list(_running):
+        process.kill()
 
 
 class SupervisedProcess:
@@ -39,6 +48,7 @@ class SupervisedProcess:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        _running.add(self)
 
     def follow(self, read_line: Callable[[str], None]) -> int:
         """Copy the output to the log, byte for byte, hand each line on as text, and return the exit code.
@@ -61,26 +71,30 @@ class SupervisedProcess:
         return self._process.wait()
 
     def end(self) -> None:
-        """Ask the whole tree to end; asked again, kill it. Returns at once."""
+        """Ask the whole tree to end; what has not ended after the grace is killed. Returns at once."""
         if self._process.poll() is None:
             self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill the whole tree. Returns at once."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGQUIT)
 
     def __enter__(self) -> SupervisedProcess:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """End the tree if it still runs and wait for it. A further interruption kills it at once."""
-        while self._process.poll() is None:
-            try:
+        """End the tree if it still runs, and wait for it."""
+        try:
+            if self._process.poll() is None:
                 self.end()
                 self._drain()
                 self._process.wait()
-            except BaseException:
-                if self._process.poll() is not None:
-                    break
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        finally:
+            _running.discard(self)
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
 
     def _drain(self) -> None:
         """Keep the pipe empty while the tree ends, so that nobody blocks on writing its last words."""

@@ -8,7 +8,7 @@ It stands between the orchestrator and the command, so that the command's whole 
   pipe closes and the tree is ended;
 * SIGTERM ends the tree gently: every process is asked, and killed after GRACE_SECONDS. torchrun puts its
   ranks into sessions of their own and gives them 30 seconds, hence the tree walk and a grace above that;
-* a second SIGTERM kills at once.
+* SIGQUIT kills it at once. (Not a second SIGTERM: two that arrive together are one.)
 
 On Linux it adopts orphans of the tree (sub-reaper), so that a process whose parent died is still found.
 Exit code: the command's own; 128 + n when signal n ended it.
@@ -19,59 +19,78 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
-from types import FrameType
+from collections.abc import Iterator
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SWEEP_GRACE_SECONDS = 3.0
 
 
 class Supervisor:
-    """One command and the ways to end it."""
+    """One command and its tree.
+
+    Everything that happens is a message to the main thread: a signal handler that walked the process tree
+    itself could be interrupted by the next one half-way.
+    """
 
     def __init__(self, grace_seconds: float) -> None:
         self.grace_seconds = grace_seconds
-        self.requests = 0
-        self.kill_at: float | None = None
-
-    def end(self) -> None:
-        """Ask the tree to end; asked again, kill it. Called by the signal handler, in the main thread."""
-        self.requests += 1
-        if self.requests == 1:
-            self.kill_at = time.monotonic() + self.grace_seconds
-            killer = threading.Timer(self.grace_seconds, _signal_tree, [_KILL])
-            killer.daemon = True
-            killer.start()
-            _signal_tree(signal.SIGTERM)
-        else:
-            self.kill_at = time.monotonic()
-            _signal_tree(_KILL)
+        self.messages: queue.SimpleQueue[str | int] = queue.SimpleQueue()
 
     def run(self, command: list[str]) -> int:
         """Run the command to its end, or to the end of its tree; returns its exit code."""
         # A session of its own: a signal to its group cannot reach us, and ours cannot reach it unasked.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        if self.requests:  # asked before there was anything to end
-            _signal_tree(signal.SIGTERM)
-        code = child.wait()
-        self._sweep()
-        return code if code >= 0 else 128 - code
-
-    def _sweep(self) -> None:
-        """End what the command left running."""
-        deadline = self.kill_at if self.kill_at is not None else time.monotonic() + _SWEEP_GRACE_SECONDS
-        asked = False
-        while _signal_tree(None if asked else signal.SIGTERM):
-            asked = True
-            if time.monotonic() >= deadline:
+        with _signals_for_the_main_thread_only():
+            threading.Thread(target=lambda: self.messages.put(child.wait()), daemon=True).start()
+            threading.Thread(target=self._watch_orchestrator, daemon=True).start()
+        kill_at: float | None = None
+        while True:
+            message = self._next(kill_at)
+            if isinstance(message, int):
+                self._sweep(kill_at)
+                return message if message >= 0 else 128 - message
+            if message == _END and kill_at is None:
+                kill_at = time.monotonic() + self.grace_seconds
+                _signal_tree(signal.SIGTERM)
+            elif message == _KILL_NOW:
+                kill_at = time.monotonic()
                 _signal_tree(_KILL)
-            time.sleep(0.02)
+
+    def _next(self, kill_at: float | None) -> str | int:
+        """The next message; past ``kill_at`` the order to kill, again and again until the command is gone."""
+        if kill_at is None:
+            return self.messages.get()
+        try:
+            return self.messages.get(timeout=max(_KILL_AGAIN_SECONDS, kill_at - time.monotonic()))
+        except queue.Empty:
+            return _KILL_NOW
+
+    def _watch_orchestrator(self) -> None:
+        while os.read(0, 1):
+            pass
+        self.messages.put(_END)
+
+    def _sweep(self, kill_at: float | None) -> None:
+        """End what the command left running."""
+        deadline = time.monotonic() + _SWEEP_GRACE_SECONDS if kill_at is None else kill_at
+        number: signal.Signals | None = signal.SIGTERM
+        while _signal_tree(_KILL if time.monotonic() >= deadline else number):
+            number = None
+            try:
+                if self.messages.get(timeout=0.02) == _KILL_NOW:
+                    deadline = time.monotonic()
+            except queue.Empty:
+                pass
 
 
+_END, _KILL_NOW = "end", "kill"
+_KILL_AGAIN_SECONDS = 0.05
 _KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL  # Windows has one way to end
 
 
@@ -90,6 +109,22 @@ def _signal_tree(number: signal.Signals | None) -> int:
     return count
 
 
+@contextlib.contextmanager
+def _signals_for_the_main_thread_only() -> Iterator[None]:
+    """Threads started inside never receive a signal.
+
+    One that arrived in another thread would not wake the main thread, which alone runs the handlers.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGQUIT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _adopt_orphans() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -99,19 +134,10 @@ def main() -> int:
     """Run ``sys.argv[2:]`` under supervision."""
     _adopt_orphans()
     supervisor = Supervisor(float(sys.argv[1]))
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        supervisor.end()
-
-    def on_orphaned() -> None:
-        while os.read(0, 1):
-            pass
-        # Through a signal, so that the main thread alone ends the tree.
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGTERM, lambda number, frame: supervisor.messages.put(_END))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=on_orphaned, daemon=True).start()
+    if sys.platform != "win32":
+        signal.signal(signal.SIGQUIT, lambda number, frame: supervisor.messages.put(_KILL_NOW))
     try:
         return supervisor.run(sys.argv[2:])
     except OSError as error:

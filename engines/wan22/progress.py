@@ -23,6 +23,12 @@ _LOADING = re.compile(r"INFO: loading (.+?)\s*$")
 _LARGEST_JUMP = 5
 
 
+def _bars(line: str) -> list[tuple[str, str, str]]:
+    """(label, done, total) of every tqdm bar in a line: those of two ranks can share one."""
+    # Most lines hold none, and the expression is slow on long lines without a bar.
+    return _BAR.findall(line) if "%|" in line else []
+
+
 class PreprocessReader:
     """Progress of stage 1."""
 
@@ -48,7 +54,7 @@ class PreprocessReader:
             self._files_begun += 1
             self._file = PurePath(match[1]).name.removesuffix(".")
             return self._writing(0, 1)
-        bars = _BAR.findall(line)
+        bars = _bars(line)
         return self._bar(bars[-1][0].strip(), int(bars[-1][1]), int(bars[-1][2])) if bars else None
 
     def _bar(self, label: str, done: int, total: int) -> Progress | None:
@@ -103,7 +109,7 @@ class GenerateReader:
             return Progress("saving")
         if not self._windows:
             return None
-        moved = [self._bar(int(done), int(total)) for label, done, total in _BAR.findall(line) if not label]
+        moved = [self._bar(int(done), int(total)) for label, done, total in _bars(line) if not label]
         return next((progress for progress in reversed(moved) if progress), None)
 
     def _bar(self, done: int, total: int) -> Progress | None:
