@@ -87,7 +87,8 @@ def probe_video(path: Path) -> VideoInfo:
         rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise MediaError(f"{path} states no frame rate. Export the clip again at a constant rate.")
-        container.seek(0)
+        codec, has_audio = stream.codec_context.name, bool(container.streams.audio)
+    with _open_video(path) as (container, stream):  # opened again: not every kind of file can be rewound
         first = _first_frame(path, container, stream)
         turned = first.rotation % 180 == 90
         width, height = (first.height, first.width) if turned else (first.width, first.height)
@@ -99,8 +100,8 @@ def probe_video(path: Path) -> VideoInfo:
             rate=Fraction(rate),
             duration=float(frame_count / rate),
             rotation=first.rotation,
-            has_audio=bool(container.streams.audio),
-            codec=stream.codec_context.name,
+            has_audio=has_audio,
+            codec=codec,
         )
 
 
@@ -140,6 +141,8 @@ def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             "It may be cut off or of another kind: play it once, or export it again as MP4 (H.264)."
         ) from error
     with container:
+        if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+            raise MediaError(f"{path} is a picture, not a video. Give a video file.")
         if not container.streams.video:
             raise MediaError(f"{path} has no picture, only sound or data. Give the video file itself.")
         yield container, container.streams.video[0]
@@ -388,7 +391,9 @@ class VideoWriter:
         self._stream: VideoStream = self._container.add_stream("libx264", rate=rate, options=options)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.thread_type = "AUTO"
+        # One thread: the bytes then do not depend on the machine's cores, and several writers side by side
+        # keep all cores busy anyway, with less memory each.
+        self._stream.codec_context.thread_count = 1
         self._size = (width, height)
         self.frame_count = 0
 
