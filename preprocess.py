@@ -10,6 +10,7 @@ our numbers agree with its files (measured against the real functions; the tests
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ Image = NDArray[np.uint8]
 SOURCE_FPS = -1
 """Value of ``fps`` that keeps the driving video's own rate (upstream's spelling)."""
 
-_BACKWARD_BUFFER_BYTES = 96 * 2**20
+_BACKWARD_BUFFER_BYTES = 64 * 2**20
 
 
 class MediaError(Exception):
@@ -184,15 +185,19 @@ def _decode(path: Path, container: InputContainer, stream: VideoStream) -> Itera
 
 
 def _require_file(path: Path, kind: str) -> None:
-    if not path.exists():
-        raise MediaError(f"{path} does not exist. Give the path of the {kind}.")
-    if not path.is_file():
-        raise MediaError(f"{path} is a folder, not a {kind}. Give the path of the file in it.")
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise MediaError(f"{path} is a folder, not a {kind}. Give the path of the file in it.")
+        if not stat.S_ISREG(mode):
+            raise MediaError(f"{path} is a pipe or a device. Save the {kind} as a file: it is read twice.")
         with path.open("rb") as file:
             empty = not file.read(1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MediaError(f"{path} does not exist. Give the path of the {kind}.") from error
     except OSError as error:
-        raise MediaError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from error
+        reason = f"{path} cannot be read ({error.strerror})."
+        raise MediaError(f"{reason} Check its name and its permissions.") from error
     if empty:
         raise MediaError(f"{path} is empty (0 bytes). Copy or download the {kind} again.")
 
@@ -258,8 +263,8 @@ def read_frames_backwards(path: Path, indices: Sequence[int]) -> Iterator[Image]
         first = max(0, last - piece + 1)
         frames = _decode_range(path, index, first, last)
         while position < len(indices) and indices[position] >= first:
-            image = _upright(frames[indices[position]])
             current = indices[position]
+            image = _upright(frames.pop(current))
             while position < len(indices) and indices[position] == current:
                 yield image
                 position += 1

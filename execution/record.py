@@ -109,11 +109,11 @@ def publish(step: Step, scratch: Path, described: Mapping[str, Any]) -> None:
     _write(path, {**described, "outputs": outputs, "state": "done"})
 
 
-def half_published(folder: Path) -> str | None:
-    """Name of a step that was broken off while it published into ``folder``, if there is one."""
+def half_published(folder: Path, stage: int) -> str | None:
+    """Name of a step of that stage that was broken off while it published into ``folder``, if any."""
     for path in sorted((folder / HIDDEN_FOLDER).glob("*.json")):
         record = read_record(path)
-        if record and record["state"] != "done":
+        if record.get("stage") == stage and record["state"] != "done":
             return str(record.get("step", path.stem))
     return None
 
@@ -178,7 +178,8 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
+    # Reading is enough to flush on POSIX, and a file can be read-only: upstream copies its input's permissions.
+    with path.open("rb" if os.name == "posix" else "rb+") as file:
         os.fsync(file.fileno())
 
 
@@ -186,7 +187,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, ensure_ascii=False)
+        json.dump(content, file, indent=1)  # in ASCII: file names need not be valid Unicode
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

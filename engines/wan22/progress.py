@@ -36,6 +36,7 @@ class PreprocessReader:
         self._file_count = 4 if replace else 2
         self._frame_count = 0
         self._chunks_done = 0
+        self._chunk_position = 0
         self._files_begun = 0
         self._file = ""
 
@@ -61,10 +62,11 @@ class PreprocessReader:
         if not total:
             return None
         if label == "propagate in video":
+            if done < self._chunk_position:
+                self._chunks_done += 1  # a new bar; the full one is drawn once or twice
+            self._chunk_position = done
             chunks = self._frame_count // _SAM_CHUNK + 1
             share = min(1.0, (self._chunks_done + done / total) / chunks)
-            if done == total:
-                self._chunks_done += 1
             return Progress("following the person", share, f"frame {done} of {total}")
         if label in ("t", "frame_index"):
             return self._writing(done, total)

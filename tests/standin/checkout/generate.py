@@ -92,7 +92,8 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.base_seed < 0:
         arguments.base_seed = random.randint(0, sys.maxsize)
     assert arguments.size in ANIMATE_SIZES, (
-        f"Unsupport size {arguments.size} for task {arguments.task}, supported sizes are: {', '.join(ANIMATE_SIZES)}"
+        f"Unsupport size {arguments.size} for task {arguments.task}, "
+        f"supported sizes are: {', '.join(ANIMATE_SIZES)}"
     )
     return arguments
 
@@ -103,9 +104,13 @@ def check_processes(arguments: argparse.Namespace, world_size: int) -> None:
         assert not (arguments.t5_fsdp or arguments.dit_fsdp), (
             "t5_fsdp and dit_fsdp are not supported in non-distributed environments."
         )
-        assert arguments.ulysses_size <= 1, "sequence parallel are not supported in non-distributed environments."
+        assert arguments.ulysses_size <= 1, (
+            "sequence parallel are not supported in non-distributed environments."
+        )
     if arguments.ulysses_size > 1:
-        assert arguments.ulysses_size == world_size, "The number of ulysses_size should be equal to the world size."
+        assert arguments.ulysses_size == world_size, (
+            "The number of ulysses_size should be equal to the world size."
+        )
         assert wan.CONFIG["num_heads"] % arguments.ulysses_size == 0, (
             f"`cfg.num_heads={wan.CONFIG['num_heads']}` cannot be divided evenly by "
             f"`args.ulysses_size={arguments.ulysses_size}`."
@@ -116,7 +121,9 @@ def start_logging(rank: int) -> None:
     """Rank 0 logs on stdout from INFO up, the others only errors."""
     if rank == 0:
         handler = logging.StreamHandler(stream=sys.stdout)
-        logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(levelname)s: %(message)s", handlers=[handler])
+        logging.basicConfig(
+            level=logging.INFO, format="[%(asctime)s] %(levelname)s: %(message)s", handlers=[handler]
+        )
     else:
         logging.basicConfig(level=logging.ERROR)
 

@@ -2,8 +2,8 @@
 
 Everything is steered by environment variables, so that the command under test stays word for word upstream's:
 
-STANDIN_RECORD=FILE    every process appends one JSON object a line: what it was started with, what it found imported.
-STANDIN_SECONDS=S      spread the work over about S seconds (default 0; 3 with the fault `slow`).
+STANDIN_RECORD=FILE    every process appends JSON objects, one a line: how it was started, what it found
+STANDIN_SECONDS=S      spread the work over about S seconds (default 0; 3 with the fault `slow`)
 STANDIN_FAULT=STAGE:MODE[,STAGE:MODE]   STAGE is `preprocess` or `generate`; MODE is one of
     exit0_no_file          the log of a good run, exit 0, no video written
     truncated_file         the last video is cut in half, exit 0
@@ -21,7 +21,7 @@ STANDIN_FAULT=STAGE:MODE[,STAGE:MODE]   STAGE is `preprocess` or `generate`; MOD
     chatty                 some MB of lines on both streams, then goes on well
     invalid_utf8           bytes that are no UTF-8 on both streams, then goes on well
     slow                   spreads its work (STANDIN_SECONDS)
-STANDIN_TORCHRUN_GRACE=S   how long the launcher of several ranks waits after SIGTERM (default 30, as torchrun)
+STANDIN_TORCHRUN_GRACE=S   how long the launcher of ranks waits after SIGTERM (default 30, as torchrun)
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {"__module__": "tor
 
 
 def fault_of(stage: str) -> str:
-    """The fault asked for in this stage, or an empty string. A fault nobody knows ends the process (exit 70)."""
+    """The fault asked for in this stage, or an empty string. An unknown fault ends the process (exit 70)."""
     wanted = ""
     for item in filter(None, os.environ.get("STANDIN_FAULT", "").split(",")):
         name, _, mode = item.partition(":")
@@ -77,7 +77,7 @@ def record(**facts: Any) -> None:
 def record_start(script: str, modules: list[str], precision: str | None = None) -> None:
     """Record how this process was started.
 
-    `modules`: top-level modules in the order in which they were imported before the script's own first import.
+    `modules`: top-level modules in the order of their import, before the script's own first one.
     `precision`: torch.get_float32_matmul_precision(), None where the script imports no torch.
     """
     record(
@@ -101,7 +101,7 @@ def _clock(value: float) -> str:
 
 
 class Bar:
-    """A progress bar on stderr with the bytes of tqdm's: carriage returns, ten cells, TQDM_* variables heeded."""
+    """A progress bar on stderr with the bytes of tqdm's: carriage returns, ten cells, TQDM_* heeded."""
 
     def __init__(self, total: int, label: str = "", postfix: str = "", *, leave: bool = True) -> None:
         self.total, self.done, self.leave, self.postfix = total, 0, leave, postfix
@@ -158,7 +158,7 @@ class Bar:
 
 
 def walk(bar: Bar, duration: float, midway: Callable[[], None] | None = None) -> None:
-    """Run a bar to its end in about `duration` seconds; `midway` is called half-way, before that step counts."""
+    """Run a bar to its end in about `duration` seconds; `midway` is called before the middle step counts."""
     for index in bar:
         if midway and index == bar.total // 2:
             midway()
@@ -192,14 +192,16 @@ def misbehave(fault: str) -> None:
     """Carry out the faults that happen in the middle of the work; return for the others."""
     if fault == "out_of_memory":
         raise OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 2.47 GiB. GPU 0 has a total capacity of 79.15 GiB of which "
-            "1.02 GiB is free. Including non-PyTorch memory, this process has 78.12 GiB memory in use. Of the "
-            "allocated memory 74.90 GiB is allocated by PyTorch, and 2.51 GiB is reserved by PyTorch but "
-            "unallocated. If reserved but unallocated memory is large try setting "
+            "CUDA out of memory. Tried to allocate 2.47 GiB. GPU 0 has a total capacity of 79.15 GiB of "
+            "which 1.02 GiB is free. Including non-PyTorch memory, this process has 78.12 GiB memory in use. "
+            "Of the allocated memory 74.90 GiB is allocated by PyTorch, and 2.51 GiB is reserved by PyTorch "
+            "but unallocated. If reserved but unallocated memory is large try setting "
             "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation."
         )
     if fault == "crash_midway":
-        raise RuntimeError("The size of tensor a (20) must match the size of tensor b (21) at non-singleton dimension 2")
+        raise RuntimeError(
+            "The size of tensor a (20) must match the size of tensor b (21) at non-singleton dimension 2"
+        )
     if fault == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "ignore_sigterm_child":
@@ -229,8 +231,10 @@ def spoil(path: Path, fault: str) -> None:
         os.truncate(path, 0)
 
 
-def plane(width: int, height: int, level: int, box: tuple[int, int, int, int] | None, box_level: int) -> np.ndarray:
-    """One grey yuv420p picture, [height * 3 / 2, width] uint8: `level`, and `box_level` inside box x0, y0, x1, y1."""
+def plane(
+    width: int, height: int, level: int, box: tuple[int, int, int, int] | None, box_level: int
+) -> np.ndarray:
+    """A grey yuv420p picture, [height * 3 / 2, width] uint8: `level`, `box_level` in box (x0, y0, x1, y1)."""
     import numpy as np
 
     picture = np.full((height * 3 // 2, width), 128, np.uint8)
@@ -241,7 +245,9 @@ def plane(width: int, height: int, level: int, box: tuple[int, int, int, int] | 
     return picture
 
 
-def write_video(path: Path, pictures: list[np.ndarray], frame_count: int, rate: Fraction, crf: int = 23) -> None:
+def write_video(
+    path: Path, pictures: list[np.ndarray], frame_count: int, rate: Fraction, crf: int = 23
+) -> None:
     """Write `frame_count` frames, going round `pictures` (yuv420p planes as `plane` makes), as upstream does:
     H.264 High, yuv420p, no sound, the index at the file's end, in place."""
     import av

@@ -1,4 +1,4 @@
-"""Stand-in for the package of upstream that stage 2 imports: the model's checks, its lines and bars, and its video."""
+"""Stand-in for the package that stage 2 imports: the model's checks, its lines and bars, and its video."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # The settings that upstream prints; the names and values are facts of its task animate-14B.
 CONFIG: dict[str, Any] = {
-    "__name__": "Config: Wan animate 14B", "t5_model": "umt5_xxl", "text_len": 512, "num_train_timesteps": 1000,
+    "__name__": "Config: Wan animate 14B", "t5_model": "umt5_xxl", "text_len": 512,
+    "num_train_timesteps": 1000,
     "sample_fps": 30, "sample_neg_prompt": "色调艳丽，过曝，静态", "frame_num": 77,
     "t5_checkpoint": "models_t5_umt5-xxl-enc-bf16.pth", "t5_tokenizer": "google/umt5-xxl",
     "clip_checkpoint": "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth",
@@ -44,7 +45,7 @@ def load_weights(folder: Path, name: str) -> None:
 
 
 def load_tokenizer(folder: Path, name: str) -> None:
-    """A missing tokenizer folder is not reported as a missing path: the loader takes the string for a hub name."""
+    """A missing tokenizer folder is not reported as one: the loader takes the string for a hub name."""
     if not (folder / name).is_dir():
         raise OSError(
             f"Repo id must be in the form 'repo_name' or 'namespace/repo_name': '{folder / name}'. "
@@ -85,8 +86,8 @@ class WanAnimate:
     def generate(self, cv2_first: bool) -> Video:
         """Read the inputs, run every window, and return what to save.
 
-        `cv2_first`: OpenCV was imported before this script (and so before decord); without that upstream cannot
-        decode a PNG reference image."""
+        `cv2_first`: OpenCV was imported before this script (and so before decord); without
+        that upstream cannot decode a PNG reference image."""
         overlap, window = self.arguments.refert_num, self.arguments.frame_num
         assert overlap in (1, 5), "refert_num should be 1 or 5."
         if self.arguments.src_root_path is None:
@@ -117,7 +118,7 @@ class WanAnimate:
             raise TypeError("'NoneType' object is not subscriptable")
 
     def _check_shapes(self, width: int, height: int) -> None:
-        """The two size errors of the first step: a window that is not 4n + 1, and tokens that the ranks cannot share."""
+        """The size errors of the first step: a window not of 4n + 1 frames, tokens no ranks can share."""
         window, ranks = self.arguments.frame_num, self.arguments.ulysses_size
         if window % 4 == 0:
             raise RuntimeError(
@@ -133,14 +134,14 @@ class WanAnimate:
             raise RuntimeError(f"can't divide axis of length {padded} in chunks of {latent_frames}")
 
     def _run_window(self, index: int, window_count: int) -> None:
-        """One bar of sampling steps; the fault strikes in the last window, so that some work is done before it."""
+        """One bar of sampling steps; a fault strikes in the last window, after some work."""
         last = index == window_count - 1
         bar = Bar(self.arguments.sample_steps)
         walk(bar, self.seconds / window_count, lambda: misbehave(self.fault) if last else None)
 
 
 def save_video(video: Video, save_file: str, fault: str) -> None:
-    """Write the video at 30 frames a second whatever stage 1 used; every failure is swallowed, as upstream does."""
+    """Write the video at 30 frames a second whatever stage 1 used; every failure is swallowed."""
     if fault == "exit0_no_file":
         return
     try:

@@ -1,4 +1,4 @@
-"""Stand-in for `python -m torch.distributed.run`: several ranks, each in a session of its own, as torchrun starts them.
+"""Stand-in for `python -m torch.distributed.run`: several ranks, each in a session of its own.
 
 SIGTERM and SIGINT are passed on to the ranks as SIGTERM; ranks that are still there after 30 s
 (STANDIN_TORCHRUN_GRACE) are killed. The first rank that fails ends the others. Exit code 0 or 1.
@@ -18,7 +18,7 @@ from types import FrameType
 NOTICE = f"""
 {"*" * 41}
 Setting OMP_NUM_THREADS environment variable for each process to be 1 in default, to avoid your system being \
-overloaded, please further tune the variable for optimal performance in your application as needed. 
+overloaded, please further tune the variable for optimal performance in your application as needed.
 {"*" * 41}"""
 
 

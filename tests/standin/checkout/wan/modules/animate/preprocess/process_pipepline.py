@@ -1,7 +1,7 @@
 """The work of the stage 1 stand-in: upstream's checks, order of lines, frame counts, sizes and files.
 
-The misspelt name is upstream's. Skeletons, faces and masks are moving boxes; what is exact is what other programs
-rely on: which files, how many frames, what size and rate, and the words on both streams.
+The misspelt name is upstream's. Skeletons, faces and masks are moving boxes; what is exact is what other
+programs rely on: which files, how many frames, what size and rate, and the words on both streams.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 # Where upstream logs, by mode: the line numbers stand in its log lines.
-LOG_LINES = {"animate": {"reference": 127, "template": 138, "pose": 163}, "replace": {"pose": 67, "reference": 82, "template": 89}}  # fmt: skip
+LOG_LINES = {
+    "animate": {"reference": 127, "template": 138, "pose": 163},
+    "replace": {"pose": 67, "reference": 82, "template": 89},
+}
 SAM_CHUNK = 400  # frames
 
 
@@ -38,8 +41,8 @@ def warn_no_gpu() -> None:
     """What ONNX Runtime says, in colour even into a pipe, when it has no CUDA provider."""
     now = datetime.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     print(
-        f"\x1b[0;93m{now}000 [W:onnxruntime:Default, onnxruntime_pybind_state.cc:856 operator()] No registered "
-        "plugin EP device found for 'CUDAExecutionProvider' with device_id=0\x1b[m",
+        f"\x1b[0;93m{now}000 [W:onnxruntime:Default, onnxruntime_pybind_state.cc:856 operator()] "
+        "No registered plugin EP device found for 'CUDAExecutionProvider' with device_id=0\x1b[m",
         file=sys.stderr, flush=True,
     )  # fmt: skip
 
@@ -53,8 +56,8 @@ def canvas_size(width: int, height: int, area: int) -> tuple[int, int]:
 
 
 def written_frames(frame_count: int, rate: float) -> int:
-    """How many frames moviepy 1.0.3 writes of a list of `frame_count`: the entries of arange(0, D, 1 / rate), where
-    D is the float sum of the durations. One too many for many lengths."""
+    """How many frames moviepy 1.0.3 writes of a list of `frame_count`: the entries of arange(0, D, 1 / rate),
+    where D is the float sum of the durations. One too many for many lengths."""
     total = sum([1.0 / rate] * frame_count)
     return math.ceil(total / (1.0 / rate))
 
@@ -70,7 +73,10 @@ class ProcessPipeline:
         if sam is not None:
             Path(sam).open("rb").close()
         if flux is not None and not os.path.isdir(flux):  # noqa: PTH112
-            raise ValueError(f'The provided pretrained_model_name_or_path "{flux}" is neither a valid local path nor a valid repo id.')
+            raise ValueError(
+                f'The provided pretrained_model_name_or_path "{flux}" is neither a valid local path '
+                "nor a valid repo id."
+            )
         self.fault = fault_of("preprocess")
         self.seconds = seconds(self.fault)
 
