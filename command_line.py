@@ -127,7 +127,8 @@ def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[st
     """From flags to exit code. There is no second way to a result."""
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    restore = _interrupt_on_signals()
     try:
         if options["as_json"] and not options["dry_run"]:
             raise config.SettingsError(["--json needs --dry_run: it prints the plan as data."])
@@ -135,14 +136,11 @@ def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[st
         job = config.load_job(stages, flags, settings_file)
         from engines import load_engine
 
-        engine = load_engine(job.engine)
+        return _check_and_run(load_engine(job.engine), job, console, options)
     except config.SettingsError as error:
         for message in error.messages:
             _print_problem(console, "error", message)
         return EXIT_WRONG_REQUEST
-    restore = _interrupt_on_signals()
-    try:
-        return _check_and_run(engine, job, console, options)
     except _interruptions():
         console.print("Interrupted. What was finished stays; run the same command again to go on.")
         return EXIT_INTERRUPTED
@@ -151,36 +149,43 @@ def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[st
 
 
 def _check_and_run(engine: Engine, job: config.Job, console: Console, options: Mapping[str, Any]) -> int:
-    findings = engine.check(job)
+    try:
+        findings = engine.check(job)
+    except OSError as error:  # a name that no file can have, a folder that may not be entered
+        _print_problem(
+            console, "error", f"{error.filename} cannot be used ({error.strerror}). Check the name."
+        )
+        return EXIT_WRONG_REQUEST
     wrong = any(finding.level == "error" for finding in findings)
     if not options["as_json"]:
         for finding in findings:
             if finding.level == "error" or not options["quiet"]:
                 _print_problem(console, finding.level, finding.as_text())
-    if options["dry_run"]:
-        _print_plan(engine.plan(job), findings, options)
-        return EXIT_WRONG_REQUEST if wrong else 0
-    if wrong:
+    if wrong and not options["dry_run"]:
         console.print("Nothing was started.")
         return EXIT_WRONG_REQUEST
-    return _run_plan(engine.plan(job), console, options)
-
-
-def _run_plan(steps: Sequence[Step], console: Console, options: Mapping[str, Any]) -> int:
-    from execution.display import Display
-    from execution.runner import run_steps
     from execution.step import StepFailed
 
-    display = Display(console, quiet=options["quiet"], verbose=options["verbose"])
     try:
-        run_steps(steps, display, force=options["force"])
+        if options["dry_run"]:
+            _print_plan(engine.plan(job), findings, options)
+            return EXIT_WRONG_REQUEST if wrong else 0
+        _run_plan(engine.plan(job), console, options)
     except StepFailed as failure:
         _print_problem(console, "error", str(failure))
         return EXIT_FAILED
+    return 0
+
+
+def _run_plan(steps: Sequence[Step], console: Console, options: Mapping[str, Any]) -> None:
+    from execution.display import Display
+    from execution.runner import run_steps
+
+    display = Display(console, quiet=options["quiet"], verbose=options["verbose"])
+    run_steps(steps, display, force=options["force"])
     if not options["quiet"]:
         last = steps[-1]
-        click.echo(str(last.outputs[0] if len(last.outputs) == 1 else last.folder))
-    return 0
+        _print_result(str(last.outputs[0] if len(last.outputs) == 1 else last.folder))
 
 
 def _print_plan(steps: Sequence[Step], findings: Sequence[Finding], options: Mapping[str, Any]) -> None:
@@ -195,10 +200,16 @@ def _print_plan(steps: Sequence[Step], findings: Sequence[Finding], options: Map
             "steps": [entry.as_data() for entry in planned],
             "findings": [asdict(finding) for finding in findings],
         }
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        _print_result(json.dumps(data, indent=2, ensure_ascii=False))
         return
     for entry in planned:
-        click.echo(entry.as_line())
+        _print_result(entry.as_line())
+
+
+def _print_result(text: str) -> None:
+    """On standard output. What it cannot encode is escaped: a finished run must not end in an error."""
+    encoding = sys.stdout.encoding or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _print_problem(console: Console, level: str, text: str) -> None:

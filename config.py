@@ -21,6 +21,9 @@ VERSION: Final = "0.1.0"
 SOURCE_FPS: Final = -1
 HEADS: Final = 40
 """Attention heads of the 14B model: the number of GPUs must divide it (upstream's ulysses rule)."""
+_LARGEST_FPS: Final = 1000
+_LARGEST_SEED: Final = 2**64 - 1
+"""What torch's generators take."""
 NO_PATH: Final = Path()
 """Value of a path setting that the Job's stages do not need."""
 
@@ -78,15 +81,19 @@ def _switch(value: object) -> bool:
     return value
 
 
-def _whole(minimum: int | None = None) -> Callable[[object], int]:
+def _whole(minimum: int | None = None, maximum: int | None = None) -> Callable[[object], int]:
     expected = "a whole number" if minimum is None else f"a whole number of at least {minimum}"
+    if maximum is not None:
+        expected += f" and at most {maximum}"
 
     def parse(value: object) -> int:
         try:
             number = int(str(value)) if not isinstance(value, bool) else None
         except ValueError:
             number = None
-        if number is None or (minimum is not None and number < minimum):
+        too_small = minimum is not None and number is not None and number < minimum
+        too_large = maximum is not None and number is not None and number > maximum
+        if number is None or too_small or too_large:
             raise ValueError(expected)
         return number
 
@@ -134,11 +141,11 @@ def _frame_rate(value: object) -> int:
     if value in ("source", SOURCE_FPS, str(SOURCE_FPS)):
         return SOURCE_FPS
     try:
-        return _whole(1)(value)
+        return _whole(1, _LARGEST_FPS)(value)
     except ValueError:
         raise ValueError(
-            "a whole number of frames a second, or 'source' for the video's own rate "
-            "(upstream takes no fractions such as 29.97)"
+            f"a whole number of frames a second (at most {_LARGEST_FPS}), or 'source' for the video's own "
+            "rate; upstream takes no fractions such as 29.97"
         ) from None
 
 
@@ -306,7 +313,10 @@ class Job:
         1, "Overlap: frames of a window that condition the next, 1 or 5.", _whole_choice(1, 5), "N"
     )
     seed: int = _stage_2(
-        42, "Seed of the noise. The same seed gives the same video on the same machine.", _whole(0), "N"
+        42,
+        "Seed of the noise. The same seed gives the same video on the same machine.",
+        _whole(0, _LARGEST_SEED),
+        "N",
     )
     use_relighting_lora: bool = _stage_2(False, "Light the character like the scene (replace mode).", _switch)
     no_offload: bool = _stage_2(False, "Keep the text encoder on the GPU.", _switch)
@@ -396,6 +406,7 @@ def load_job(stages: Sequence[int], flags: Mapping[str, object], settings_file: 
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
+    from_file: Mapping[str, object] = {}
     if settings_file is not None:
         from_file = _read_settings_file(settings_file)
         values |= _parsed(from_file, settings_file.absolute().parent, problems, prefix=f"{settings_file}: ")
@@ -403,9 +414,8 @@ def load_job(stages: Sequence[int], flags: Mapping[str, object], settings_file: 
     offered = settings_for(stages)
     given = frozenset(values) & frozenset(offered)
     job = Job(stages=tuple(stages), given=given, **{name: values[name] for name in given})
-    broken = {message.split(" ", 1)[0].removeprefix("--") for message in problems}
     for name, setting in offered.items():
-        if setting.required and name not in given and name not in broken:
+        if setting.required and name not in {*given, *from_file, *flags}:
             problems.append(f"--{name} is missing: {setting.help}")
     problems += _contradictions(job)
     if problems:
@@ -428,7 +438,7 @@ def _read_settings_file(path: Path) -> dict[str, object]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError([f"--config {path} cannot be read: {error.strerror}."]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that is none
         reason = " ".join(str(error).split())
         raise SettingsError([f"--config {path} is not a YAML file: {reason}"]) from error
     if content is None:
@@ -459,7 +469,8 @@ def _parsed(raw: Mapping[str, object], folder: Path, problems: list[str], prefix
 
 def _absolute(folder: Path, path: Path) -> Path:
     # normpath, not resolve(): a link the user named stays the name that upstream and the record see.
-    return Path(os.path.normpath(folder / path.expanduser()))
+    # os.path.expanduser leaves "~$draft.mp4" alone; Path.expanduser raises because there is no such user.
+    return Path(os.path.normpath(folder / os.path.expanduser(path)))  # noqa: PTH111
 
 
 def _contradictions(job: Job) -> list[str]:

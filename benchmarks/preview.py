@@ -22,10 +22,10 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         once, long = folder / "once.mp4", folder / "long.mp4"
-        frame_count = _clip(once, repeats=1)
-        _clip(long, repeats=LONG)
-        took, peak = _run(once, folder / "a")
-        _, long_peak = _run(long, folder / "b")
+        frame_count = write_clip(once, repeats=1)
+        write_clip(long, repeats=LONG)
+        took, peak = run_job(once, folder / "a")
+        _, long_peak = run_job(long, folder / "b")
         per_frame = took / frame_count * 1000
         growth = long_peak / peak
         yield Row(
@@ -37,7 +37,7 @@ def rows() -> Iterator[Row]:
         )
 
 
-def _clip(path: Path, repeats: int) -> int:
+def write_clip(path: Path, repeats: int) -> int:
     """The demo figure in the middle of a 1280x720 picture, forwards and backwards by turns; frames in all."""
     info = preprocess.probe_video(DEMO / "driving_video.mp4")
     order = list(range(info.frame_count))
@@ -49,7 +49,7 @@ def _clip(path: Path, repeats: int) -> int:
         return writer.frame_count
 
 
-def _run(clip: Path, folder: Path) -> tuple[float, float]:
+def run_job(clip: Path, folder: Path) -> tuple[float, float]:
     """Seconds and peak resident megabytes of one whole job, measured in a process of its own."""
     report = folder.with_suffix(".txt")
     command = python(

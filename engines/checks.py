@@ -96,7 +96,7 @@ def _source_folder(job: Job) -> Iterator[Finding]:
         what = f"--src_root_path: {folder} " + ("is a file." if folder.exists() else "does not exist.")
         yield Finding("source.missing", "error", what, "Give the folder that run_preprocessing.py wrote.")
         return
-    if broken := half_published(folder):
+    if broken := half_published(folder, PREPROCESSING):
         what = f"--src_root_path: {folder} was left half-way by '{broken}'."
         yield Finding("source.unfinished", "error", what, "Run stage 1 again: it finishes the rest.")
         return

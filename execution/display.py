@@ -65,12 +65,16 @@ class Display:
         if self._bar is not None:
             total = None if progress.fraction is None else 1.0
             self._bar.update(
-                self._bar.task_ids[0], total=total, completed=share, phase=progress.phase, detail=detail
+                self._bar.task_ids[0],
+                total=total,
+                completed=share,
+                phase=_plain(progress.phase),
+                detail=_plain(detail),
             )
         elif share - self._printed_share >= _PLAIN_SHARE or self._printed_share < 0:
             self._printed_share = share
             percent = "" if progress.fraction is None else f" {share:.0%}"
-            self._say(f"  {progress.phase}{percent}" + (f" ({detail})" if detail else ""))
+            self._say(_plain(f"  {progress.phase}{percent}" + (f" ({detail})" if detail else "")))
 
     def finished(self, step: Step, seconds: float) -> None:
         """Close the line."""

@@ -40,7 +40,8 @@ class SupervisedProcess:
     ) -> None:
         self._log = log
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(_SUPERVISOR), str(grace_seconds), *argv],
+            # -P: nothing beside the script is imported by accident. Not -I: psutil may be a user's own install.
+            [sys.executable, "-P", str(_SUPERVISOR), str(grace_seconds), *argv],
             cwd=cwd,
             env={**os.environ, **env},
             stdin=subprocess.PIPE,
@@ -72,13 +73,19 @@ class SupervisedProcess:
 
     def end(self) -> None:
         """Ask the whole tree to end; what has not ended after the grace is killed. Returns at once."""
-        if self._process.poll() is None:
+        if self._process.poll() is not None:
+            return
+        if sys.platform == "win32" and self._process.stdin is not None:
+            self._process.stdin.close()  # terminating would end the supervisor alone and spare the tree
+        else:
             self._process.terminate()
 
     def kill(self) -> None:
         """Kill the whole tree. Returns at once."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGQUIT)
+        if sys.platform == "win32":
+            self.end()  # the one way there is, and it does not wait
+        elif self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
 
     def __enter__(self) -> SupervisedProcess:
         return self

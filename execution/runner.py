@@ -19,6 +19,7 @@ from execution.scratch import scratch_folder
 from execution.step import Progress, Step, StepFailed, StepRun
 
 _TAIL_LINES = 15
+_TAIL_BYTES = 2**16
 
 
 class Watcher(Protocol):
@@ -114,7 +115,11 @@ def run_steps(
 def _reasons(step: Step, force: bool, made_anew: Mapping[Path, str]) -> tuple[record.Why, ...]:
     if force:
         return (record.Why(record.Reason.FORCED, "--force was given"),)
-    return record.reasons_to_run(step, made_anew=made_anew)
+    try:
+        return record.reasons_to_run(step, made_anew=made_anew)
+    except OSError as error:
+        reason = f"{error.filename or 'a file of it'} cannot be read ({error.strerror})"
+        raise StepFailed(f"{step.title} cannot be judged: {reason}.") from error
 
 
 def _run_step(step: Step, why: Sequence[record.Why], watcher: Watcher, grace_seconds: float) -> None:
@@ -194,7 +199,10 @@ def _native_output_to(log: Path) -> Iterator[None]:
     sys.stderr.flush()
     terminal = os.dup(2)
     python_stderr = sys.stderr
-    with log.open("wb", buffering=0) as file, os.fdopen(terminal, "w", buffering=1) as stream:
+    escaped = os.fdopen(
+        terminal, "w", buffering=1, encoding=python_stderr.encoding, errors="backslashreplace"
+    )
+    with log.open("wb", buffering=0) as file, escaped as stream:
         os.dup2(file.fileno(), 2)
         try:
             if python_stderr is sys.__stderr__:
@@ -206,8 +214,8 @@ def _native_output_to(log: Path) -> Iterator[None]:
 
 
 def _failure(step: Step, cause: str, log: Path) -> str:
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    diagnosis = step.diagnose(text[-65536:]) if step.diagnose else None
+    text = _end_of(log)
+    diagnosis = step.diagnose(text) if step.diagnose else None
     lines = [f"{step.title} failed: {cause}."]
     if diagnosis:
         lines.append(diagnosis)
@@ -216,6 +224,15 @@ def _failure(step: Step, cause: str, log: Path) -> str:
         lines += ["Last lines of its output:", *(f"  | {line}" for line in tail)]
     lines.append(f"Whole output: {log}")
     return "\n".join(lines)
+
+
+def _end_of(log: Path) -> str:
+    """The last of a log that may be as long as a bad day."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        return file.read().decode("utf-8", "replace")
 
 
 def _exit_code(code: int) -> str:

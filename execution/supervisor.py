@@ -1,6 +1,6 @@
 """Run one command and leave no process of it behind. Started by ``execution.process``, never imported.
 
-    python -I supervisor.py GRACE_SECONDS command argument ...
+    python -P supervisor.py GRACE_SECONDS command argument ...
 
 It stands between the orchestrator and the command, so that the command's whole tree ends with either:
 
@@ -26,6 +26,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+
+import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SWEEP_GRACE_SECONDS = 3.0
@@ -96,8 +98,6 @@ _KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL  # Windows
 
 def _signal_tree(number: signal.Signals | None) -> int:
     """Send a signal to every living descendant; returns how many there are."""
-    import psutil
-
     count = 0
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -38,12 +38,8 @@ def findings(job: Job) -> Iterator[Finding]:
 
 def steps(job: Job) -> Sequence[Step]:
     """The Steps of the job's stages."""
-    planned = []
-    if PREPROCESSING in job.stages:
-        planned.append(_preprocess_step(job))
-    if GENERATION in job.stages:
-        planned.append(_generate_step(job))
-    return planned
+    makers = {PREPROCESSING: _preprocess_step, GENERATION: _generate_step}
+    return [makers[stage](job) for stage in job.stages]
 
 
 def _preprocess_step(job: Job) -> Step:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from config import GENERATION, PREPROCESSING, Job
+from config import GENERATION, HEADS, PREPROCESSING, Job
+from engines import source_folder
 from engines.checks import common_findings
 from engines.interface import Finding
 from engines.wan22 import checkout
+from engines.wan22.progress import UPSTREAM_FRAME_NUM
 
 _TWO_WAYS_OUT = (
     "Either install it: "
@@ -24,6 +26,7 @@ def findings(job: Job) -> Iterator[Finding]:
     """Everything found, worst first within each part."""
     yield from _installation(job)
     yield from common_findings(job, "wan22")
+    yield from _media_of_upstream(job)
     if job.prompt is not None:
         yield Finding(
             "settings.prompt",
@@ -54,11 +57,68 @@ def _weights(job: Job) -> Iterator[Finding]:
     needed: list[Path] = []
     if PREPROCESSING in job.stages:
         needed += checkout.preprocess_weights(job.ckpt_dir, replace=job.replace, use_flux=job.use_flux)
+        # The official download has the pose model as a folder: this file and hundreds of tensors beside it.
+        needed += [path / "end2end.onnx" for path in needed if path.suffix == ".onnx" and path.is_dir()]
     if GENERATION in job.stages:
         needed += checkout.generate_weights(job.ckpt_dir, relighting=job.use_relighting_lora)
     missing = [str(path.relative_to(job.ckpt_dir)) for path in needed if not path.exists()]
-    if GENERATION in job.stages and not checkout.diffusion_shards(job.ckpt_dir):
-        missing.append("diffusion_pytorch_model-*.safetensors")
+    if GENERATION in job.stages:
+        missing += checkout.missing_diffusion_files(job.ckpt_dir)
     if missing:
         what = f"The wan22 engine's weights are not complete in {job.ckpt_dir}: {', '.join(missing)} missing."
         yield Finding("install.weights", "error", what, _TWO_WAYS_OUT)
+
+
+def _media_of_upstream(job: Job) -> Iterator[Finding]:
+    """What upstream would notice late or never. Media that cannot be read at all are found elsewhere."""
+    import preprocess
+
+    try:
+        if PREPROCESSING in job.stages:
+            video = preprocess.probe_video(job.video_path)
+            frame_count = len(preprocess.sample_indices(video.frame_count, float(video.rate), job.fps))
+            yield from _decodable(job, video.codec)
+        else:
+            pose = preprocess.probe_video(job.src_root_path / source_folder.POSE)
+            frame_count, canvas = pose.frame_count, (pose.width, pose.height)
+        if GENERATION not in job.stages:
+            return
+        if 0 < frame_count <= job.refert_num:
+            what = (
+                f"Of {frame_count} frame(s) none is left beside the overlap of --refert_num {job.refert_num}."
+            )
+            yield Finding("media.too-short", "error", what, "Give a longer clip or a higher --fps.")
+        if job.nproc_per_node is None:
+            return
+        if PREPROCESSING in job.stages:
+            picture = preprocess.read_picture(job.refer_path)
+            shape = (video.width, video.height) if job.replace else (picture.shape[1], picture.shape[0])
+            canvas = preprocess.canvas_size(*shape, job.resolution[0] * job.resolution[1])
+        yield from _sharing(job, canvas, job.nproc_per_node)
+    except preprocess.MediaError:
+        return
+
+
+def _decodable(job: Job, codec: str) -> Iterator[Finding]:
+    """Upstream's video reader knows neither of these formats."""
+    names = {"gif": "a GIF", "av1": "an AV1 video", "libdav1d": "an AV1 video", "libaom-av1": "an AV1 video"}
+    if codec in names:
+        what = f"--video_path: {job.video_path} is {names[codec]}, which upstream cannot open."
+        yield Finding("media.codec", "error", what, "Export it as MP4 (H.264).")
+
+
+def _sharing(job: Job, canvas: tuple[int, int], gpus: int) -> Iterator[Finding]:
+    """Every GPU takes an equal share of a window's tokens. Where they do not divide, upstream's first step dies.
+
+    One token is 16x16 pixels; a window of 4n+1 frames has n latent frames, the reference and one more.
+    """
+    width, height = canvas
+    tokens = ((job.frame_num or UPSTREAM_FRAME_NUM) // 4 + 2) * (width // 16) * (height // 16)
+    if tokens % gpus == 0:
+        return
+    working = [str(n) for n in range(2, HEADS + 1) if HEADS % n == 0 and tokens % n == 0]
+    what = f"--nproc_per_node: upstream cannot share a picture of {width}x{height} among {gpus} GPUs."
+    numbers = (
+        f"Use {' or '.join(working)} GPUs" if working else "For this size no number of GPUs works: use one"
+    )
+    yield Finding("gpus.sharing", "error", what, f"{numbers}, or another --resolution in stage 1.")

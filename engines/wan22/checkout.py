@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 UPSTREAM_COMMIT = "42bf4cfaa384bc21833865abc2f9e6c0e67233dc"
@@ -48,3 +49,16 @@ def generate_weights(ckpt_dir: Path, *, relighting: bool) -> tuple[Path, ...]:
 def diffusion_shards(ckpt_dir: Path) -> tuple[Path, ...]:
     """The diffusion model's files that are there."""
     return tuple(sorted(ckpt_dir.glob("diffusion_pytorch_model*")))
+
+
+def missing_diffusion_files(ckpt_dir: Path) -> list[str]:
+    """Names of the diffusion model's files that are not there: by its index, or one file without an index."""
+    model = "diffusion_pytorch_model.safetensors"
+    index = ckpt_dir / f"{model}.index.json"
+    if not index.is_file():
+        return [] if (ckpt_dir / model).is_file() else [index.name]
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [f"{index.name} (unreadable)"]
+    return sorted(name for name in shards if not (ckpt_dir / name).is_file())

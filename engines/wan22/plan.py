@@ -29,12 +29,8 @@ _SAVE_FAILED = re.compile(r"save_video failed, error: (.*)")
 
 def steps(job: Job) -> Sequence[Step]:
     """The Steps of the job's stages."""
-    planned = []
-    if PREPROCESSING in job.stages:
-        planned.append(preprocess_step(job))
-    if GENERATION in job.stages:
-        planned.append(generate_step(job))
-    return planned
+    makers = {PREPROCESSING: preprocess_step, GENERATION: generate_step}
+    return [makers[stage](job) for stage in job.stages]
 
 
 def preprocess_step(job: Job) -> Step:

@@ -15,10 +15,11 @@ UPSTREAM_FRAME_NUM = 77
 """Length of a window where --frame_num is not given."""
 
 _SAM_CHUNK = 400
-_BAR = re.compile(r"(?:([\w .-]+):\s+)?\d{1,3}%\|[^|]*\|\s*(\d+)/(\d+)\s+\[")
-_TARGET = re.compile(r"^target_num: (\d+)")
+# Lengths are bounded: an expression that may run on is slow on a long line, and int() refuses long numbers.
+_BAR = re.compile(r"(?:([\w .-]{1,40}):\s{1,4})?\d{1,3}%\|[^|]{0,200}\|\s{0,4}(\d{1,9})/(\d{1,9})\s{1,4}\[")
+_TARGET = re.compile(r"^target_num: (\d{1,9})\b")
 _WRITING = re.compile(r"[Mm]ovie[Pp]y - Writing video (.+?)\s*$")
-_FRAMES = re.compile(r"real frames: (\d+) target frames: (\d+)")
+_FRAMES = re.compile(r"real frames: (\d{1,9}) target frames: (\d{1,9})\b")
 _LOADING = re.compile(r"INFO: loading (.+?)\s*$")
 _LARGEST_JUMP = 5
 
@@ -72,7 +73,7 @@ class PreprocessReader:
             return self._writing(done, total)
         if label == "":
             phase = "retargeting" if total == self._frame_count else "editing the pictures with FLUX"
-            return Progress(phase, done / total, f"{done} of {total}")
+            return Progress(phase, min(1.0, done / total), f"{done} of {total}")
         return None
 
     def _writing(self, done: int, total: int) -> Progress:
@@ -95,6 +96,7 @@ class GenerateReader:
         self._windows = 0
         self._bars_begun = 0
         self._step = 0
+        self._saving = False
 
     def read(self, line: str) -> Progress | None:
         """See :class:`execution.step.ProgressReader`."""
@@ -108,8 +110,9 @@ class GenerateReader:
         if "Generating video ..." in line:
             return Progress("reading inputs")
         if "Saving generated video to" in line:
+            self._saving = True
             return Progress("saving")
-        if not self._windows:
+        if not self._windows or self._saving:
             return None
         moved = [self._bar(int(done), int(total)) for label, done, total in _bars(line) if not label]
         return next((progress for progress in reversed(moved) if progress), None)
@@ -121,11 +124,13 @@ class GenerateReader:
             self._bars_begun += 1
             if (self._bars_begun - 1) % self._ranks == 0:
                 self._step = 0
-        elif done < self._step or (self._ranks > 1 and done - self._step > _LARGEST_JUMP):
-            return None  # a slower rank, still drawing its bar of the window before
+        elif done < self._step:
+            return None  # a slower rank
+        elif self._bars_begun % self._ranks and done - self._step > _LARGEST_JUMP:
+            return None  # not all ranks have begun this window: one still draws its bar of the last
         self._step = done if done else self._step
         window = min(self._windows, max(0, self._bars_begun - 1) // self._ranks + 1)
-        share = (window - 1 + self._step / total) / self._windows
+        share = min(1.0, (window - 1 + self._step / total) / self._windows)
         return Progress(
             "generating", share, f"window {window} of {self._windows}, step {self._step} of {total}"
         )
