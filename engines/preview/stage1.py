@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -134,7 +135,7 @@ def _area(job: Job) -> int:
     return job.resolution[0] * job.resolution[1]
 
 
-class _Painter:
+class _Painter(ABC):
     """Makes the pictures of one frame: what both modes share."""
 
     canvas: tuple[int, int]
@@ -149,9 +150,9 @@ class _Painter:
             source_folder.POSE: self.pose(index),
         }
 
+    @abstractmethod
     def pose(self, index: int) -> Image:
         """The skeleton on the canvas."""
-        raise NotImplementedError
 
 
 class _AnimatePainter(_Painter):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from config import GENERATION, HEADS, PREPROCESSING, Job
+from config import GENERATION, HEADS, PREPROCESSING, SETTINGS, Job
 from engines import source_folder
 from engines.checks import common_findings
 from engines.interface import Finding
@@ -26,6 +26,7 @@ def findings(job: Job) -> Iterator[Finding]:
     """Everything found, worst first within each part."""
     yield from _installation(job)
     yield from common_findings(job, "wan22")
+    yield from _file_names(job)
     yield from _media_of_upstream(job)
     if job.prompt is not None:
         yield Finding(
@@ -69,6 +70,16 @@ def _weights(job: Job) -> Iterator[Finding]:
         yield Finding("install.weights", "error", what, _TWO_WAYS_OUT)
 
 
+def _file_names(job: Job) -> Iterator[Finding]:
+    """OpenCV ends the whole process on a name that is no Unicode (measured)."""
+    for name in (name for name, setting in SETTINGS.items() if setting.is_path):
+        try:
+            str(getattr(job, name)).encode()
+        except UnicodeEncodeError:
+            what = f"--{name}: {getattr(job, name)} has letters that are not UTF-8; upstream cannot open it."
+            yield Finding("path.letters", "error", what, "Rename the file or the folder.")
+
+
 def _media_of_upstream(job: Job) -> Iterator[Finding]:
     """What upstream would notice late or never. Media that cannot be read at all are found elsewhere."""
     import preprocess
@@ -92,8 +103,10 @@ def _media_of_upstream(job: Job) -> Iterator[Finding]:
             return
         if PREPROCESSING in job.stages:
             picture = preprocess.read_picture(job.refer_path)
-            shape = (video.width, video.height) if job.replace else (picture.shape[1], picture.shape[0])
-            canvas = preprocess.canvas_size(*shape, job.resolution[0] * job.resolution[1])
+            width, height = (
+                (video.width, video.height) if job.replace else (picture.shape[1], picture.shape[0])
+            )
+            canvas = preprocess.canvas_size(width, height, job.resolution[0] * job.resolution[1])
         yield from _sharing(job, canvas, job.nproc_per_node)
     except preprocess.MediaError:
         return
@@ -108,7 +121,7 @@ def _decodable(job: Job, codec: str) -> Iterator[Finding]:
 
 
 def _sharing(job: Job, canvas: tuple[int, int], gpus: int) -> Iterator[Finding]:
-    """Every GPU takes an equal share of a window's tokens. Where they do not divide, upstream's first step dies.
+    """Every GPU takes an equal share of the tokens of a window; where it cannot, upstream's first step dies.
 
     One token is 16x16 pixels; a window of 4n+1 frames has n latent frames, the reference and one more.
     """
