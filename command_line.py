@@ -208,7 +208,7 @@ def _print_plan(steps: Sequence[Step], findings: Sequence[Finding], options: Map
 
 def _print_result(text: str) -> None:
     """On standard output. What it cannot encode is escaped: a finished run must not end in an error."""
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # None: a closed standard output
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 

@@ -40,7 +40,7 @@ class SupervisedProcess:
     ) -> None:
         self._log = log
         self._process = subprocess.Popen(
-            # -P: nothing beside the script is imported by accident. Not -I: psutil may be a user's own install.
+            # -P: nothing is imported by accident. Not -I: psutil may be installed for this user alone.
             [sys.executable, "-P", str(_SUPERVISOR), str(grace_seconds), *argv],
             cwd=cwd,
             env={**os.environ, **env},

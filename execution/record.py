@@ -178,7 +178,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flush(path: Path) -> None:
-    # Reading is enough to flush on POSIX, and a file can be read-only: upstream copies its input's permissions.
+    # Reading is enough to flush on POSIX, and a file can be read-only: upstream copies permissions.
     with path.open("rb" if os.name == "posix" else "rb+") as file:
         os.fsync(file.fileno())
 

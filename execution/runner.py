@@ -190,7 +190,8 @@ def _verify(step: Step, scratch: Path, log: Path) -> None:
     try:
         step.verify(scratch)
     except StepFailed as failure:
-        raise StepFailed(_failure(step, f"it ended without an error, but {failure}", log)) from failure
+        found = str(failure).replace(f"{scratch}{os.sep}", "")  # which is gone when the message is read
+        raise StepFailed(_failure(step, f"it ended without an error, but {found}", log)) from failure
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ def write_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=_format(path), options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(rate), options=options or {"preset": "ultrafast"})
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
         audio = container.add_stream("aac", rate=48000, layout="mono") if sound else None

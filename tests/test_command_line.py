@@ -147,3 +147,11 @@ def test_a_wrong_command_line_exits_2_and_says_what_is_near(workplace, arguments
     assert refused.exit_code == 2
     shown = refused.output.replace("-path", "_path")
     assert all(word in shown for word in words), refused.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes standard streams as a POSIX shell does")
+def test_closed_standard_streams_are_no_error(finished):
+    """Started by cron or a service manager."""
+    words = [sys.executable, str(ROOT / "run_generation.py"), "--src_root_path", "process_results"]
+    closed = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words]
+    assert subprocess.run(closed, cwd=finished.folder, check=False).returncode == 0

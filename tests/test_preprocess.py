@@ -225,7 +225,7 @@ def test_a_clip_is_described(tmp_path, sound, codec, name):
     clip = write_clip(tmp_path / name, sound=sound, codec="gif" if codec == "gif" else "libx264", rate=25)
     info = preprocess.probe_video(clip)
     assert (info.width, info.height, info.frame_count) == (160, 96, 12)
-    assert (info.rate, info.rotation, info.has_audio, info.codec) == (25, 0, sound, codec)
+    assert (info.rate, info.rotation, info.has_audio, info.codec) == (Fraction(25), 0, sound, codec)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])

@@ -112,7 +112,9 @@ def test_all_reasons_are_told(done):
     assert told == {Reason.INPUT, Reason.OUTPUT, Reason.SETTING}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": 1}', '{"schema": 999, "state": "done"}', "\0"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"schema": 1}', '{"schema": 999, "state": "done"}', "\0"]
+)
 def test_a_record_that_cannot_be_used_is_no_record(done, content):
     record.record_path(done).write_text(content)
     assert [reason for reason, _ in reasons(done)] == [Reason.NEW]

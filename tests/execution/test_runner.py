@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,20 @@ from execution.runner import plan_run, run_steps
 from execution.step import Interrupted, Progress, Published, Step, StepFailed
 from tests.execution.made_up_steps import Notes, command_step, function_step, write_output
 
+
+def open_files() -> int:
+    """How many file descriptors this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 FAILING = "import sys; print('last words'); sys.exit(3)"
 
 
 def left_in(folder: Path) -> set[str]:
     """What lies in the folder, our own hidden one aside."""
-    return {path.name for path in folder.iterdir() if path.name != ".understudy"} if folder.exists() else set()
+    return (
+        {path.name for path in folder.iterdir() if path.name != ".understudy"} if folder.exists() else set()
+    )
 
 
 def scratch_left(folder: Path) -> list[Path]:
@@ -76,13 +85,18 @@ def write_empty(run):
     (run.folder / "out.txt").touch()
 
 
-PYTHON = sys.executable
-FAILURES = {
-    "function crashes": (lambda folder: function_step(folder, crash), ["RuntimeError: no such tensor", "Whole"]),
+FAILURES: dict[str, tuple[Callable[[Path], Step], list[str]]] = {
+    "function crashes": (
+        lambda folder: function_step(folder, crash),
+        ["RuntimeError: no such tensor", "Whole"],
+    ),
     "function refuses": (lambda folder: function_step(folder, refuse), ["no person", "Give another clip"]),
     "function writes a bad file": (lambda folder: function_step(folder, write_bad), ["out.txt is bad"]),
     "function writes nothing": (lambda folder: function_step(folder, write_nothing), ["was not written"]),
-    "function writes an empty file": (lambda folder: function_step(folder, write_empty), ["out.txt is empty"]),
+    "function writes an empty file": (
+        lambda folder: function_step(folder, write_empty),
+        ["out.txt is empty"],
+    ),
     "command fails": (
         lambda folder: command_step(folder, FAILING),
         ["ended with exit code 3", "Last lines of its output", "| last words", "Whole output: "],
@@ -136,7 +150,7 @@ def test_nothing_after_a_failed_step_starts(tmp_path):
 
 
 def test_only_the_end_of_a_long_log_is_shown(tmp_path):
-    program = "import sys\nfor n in range(200_000): print('noise', n)\nsys.exit('the cause')"
+    program = "import sys\nfor n in range(200_000): print('noise', n)\nprint('the cause'); sys.exit(1)"
     with pytest.raises(StepFailed) as failed:
         run_steps([command_step(tmp_path / "made", program)], Notes())
     message = str(failed.value)
@@ -246,12 +260,12 @@ def test_a_function_step_leaves_no_file_descriptor_open(tmp_path):
     if not Path("/proc/self/fd").exists():
         pytest.skip("counts descriptors in /proc")
     run_steps([function_step(tmp_path / "warm", write_output)], Notes())
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     for number in range(5):
         run_steps([function_step(tmp_path / f"made {number}", write_output)], Notes())
         with pytest.raises(StepFailed):
             run_steps([function_step(tmp_path / f"bad {number}", crash)], Notes())
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_a_command_step_leaves_no_file_descriptor_and_no_zombie(tmp_path):
@@ -260,11 +274,11 @@ def test_a_command_step_leaves_no_file_descriptor_and_no_zombie(tmp_path):
     if not Path("/proc/self/fd").exists():
         pytest.skip("counts descriptors in /proc")
     run_steps([command_step(tmp_path / "warm")], Notes())
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     run_steps([command_step(tmp_path / "made")], Notes())
     with pytest.raises(StepFailed):
         run_steps([command_step(tmp_path / "bad", FAILING)], Notes())
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
     assert psutil.Process().children() == []
 
 

@@ -1,8 +1,8 @@
 """The commands of the official repository, to the letter.
 
 Each file in tests/data/wan22_commands/ is a case: a driver, its flags, and the commands that must come of
-them. Adding a case is adding a file. In them, {here} is the current folder, {python} this interpreter, {launcher}
-our launcher. What --video_path, --refer_path and --src_root_path name is laid out before the driver is asked.
+them. Adding a case is adding a file. In them, {here} is the current folder, {python} this interpreter,
+{launcher} our launcher. What --video_path, --refer_path and --src_root_path name is laid out before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import itertools
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,7 +35,9 @@ class UpstreamParser(argparse.ArgumentParser):
             if facts["action"] == "store_true":
                 self.add_argument(name, action="store_true")
             else:
-                kind = {"int": int, "float": float, "str": str, "str2bool": str2bool}[facts["type"]]
+                kinds: dict[str, Callable[[str], Any]]
+                kinds = {"int": int, "float": float, "str": str, "str2bool": str2bool}
+                kind = kinds[facts["type"]]
                 self.add_argument(name, type=kind, nargs=facts["nargs"], choices=facts["choices"])
 
     def error(self, message: str) -> NoReturn:

@@ -106,7 +106,9 @@ def test_stage_2_counts_windows_and_steps_and_never_back(name):
     assert phases(found) == ["loading models", "reading inputs", "generating", "saving"]
     assert_goes_forward(found)
     generating = [step for step in found if step.phase == "generating"]
-    assert generating[-1] == Progress("generating", 1.0, f"window {windows} of {windows}, step {steps} of {steps}")
+    assert generating[-1] == Progress(
+        "generating", 1.0, f"window {windows} of {windows}, step {steps} of {steps}"
+    )
     told = [step.detail.split(", ")[0] for step in generating]
     assert list(dict.fromkeys(told)) == [f"window {n} of {windows}" for n in range(1, windows + 1)]
 
@@ -167,7 +169,8 @@ def test_two_ranks_bars_in_one_line_are_both_seen():
 
 
 @pytest.mark.parametrize(
-    ("target", "frame_num", "overlap", "windows"), [(153, 77, 1, 2), (149, 77, 5, 2), (229, 77, 1, 3), (5, 5, 1, 1)]
+    ("target", "frame_num", "overlap", "windows"),
+    [(153, 77, 1, 2), (149, 77, 5, 2), (229, 77, 1, 3), (5, 5, 1, 1)],
 )
 def test_windows_are_counted_as_upstream_counts_them(target, frame_num, overlap, windows):
     reader = GenerateReader(frame_num=frame_num, refert_num=overlap, ranks=1)
@@ -188,8 +191,25 @@ def test_windows_agree_with_the_golden_arithmetic():
 
 fragments = st.sampled_from(
     [
-        *("100%|", "|", " 5/20 [", "0/0 [", "\x1b[31m", "target_num: ", "real frames: ", " target frames: ", "[/x]"),
-        *("Moviepy - Writing video ", "INFO: loading ", "{'ckpt_path'", "propagate in video: ", "9" * 5000, "t:"),
+        *(
+            "100%|",
+            "|",
+            " 5/20 [",
+            "0/0 [",
+            "\x1b[31m",
+            "target_num: ",
+            "real frames: ",
+            " target frames: ",
+            "[/x]",
+        ),
+        *(
+            "Moviepy - Writing video ",
+            "INFO: loading ",
+            "{'ckpt_path'",
+            "propagate in video: ",
+            "9" * 5000,
+            "t:",
+        ),
     ]
 )
 
@@ -224,7 +244,10 @@ def test_upstreams_default_window_is_what_the_logs_say():
 @pytest.mark.parametrize(
     ("log", "words"),
     [
-        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", ("ran out of memory", "--t5_cpu")),
+        (
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB",
+            ("ran out of memory", "--t5_cpu"),
+        ),
         ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling", ("ran out of memory",)),
         ("INFO: save_video failed, error: [Errno 28] No space left\n", ("hid the error", "No space left")),
         ("ValueError: zero-size array to reduction operation minimum", ("no person", "--iterations 0")),
