@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -16,6 +18,9 @@ TERMINATION_GRACE_SECONDS = 35.0
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _LONGEST_LINE = 64 * 1024
+
+_WAKE_SECONDS = 0.2
+"""A signal can land in a library's thread; the main thread, which runs the handlers, sees it on waking."""
 
 _running: set[SupervisedProcess] = set()
 
@@ -61,7 +66,7 @@ class SupervisedProcess:
             raise ValueError("the process was started without a pipe")
         rest = b""
         with self._log.open("wb", buffering=0) as log:
-            while piece := os.read(stream.fileno(), 65536):
+            while piece := _read(stream.fileno()):
                 log.write(piece)
                 *lines, rest = _LINE_ENDS.split(rest + piece)
                 rest = rest[-_LONGEST_LINE:]
@@ -69,7 +74,7 @@ class SupervisedProcess:
                     read_line(line.decode("utf-8", "replace"))
         if rest:
             read_line(rest.decode("utf-8", "replace"))
-        return self._process.wait()
+        return self._wait()
 
     def end(self) -> None:
         """Ask the whole tree to end; what has not ended after the grace is killed. Returns at once."""
@@ -96,12 +101,17 @@ class SupervisedProcess:
             if self._process.poll() is None:
                 self.end()
                 self._drain()
-                self._process.wait()
+                self._wait()
         finally:
             _running.discard(self)
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     stream.close()
+
+    def _wait(self) -> int:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(timeout=_WAKE_SECONDS)
 
     def _drain(self) -> None:
         """Keep the pipe empty while the tree ends, so that nobody blocks on writing its last words."""
@@ -109,5 +119,13 @@ class SupervisedProcess:
         if stream is None:
             return
         with self._log.open("ab", buffering=0) as log:
-            while piece := os.read(stream.fileno(), 65536):
+            while piece := _read(stream.fileno()):
                 log.write(piece)
+
+
+def _read(descriptor: int) -> bytes:
+    """The next piece of a pipe, empty at its end. Never sleeps for long at a stretch."""
+    if sys.platform != "win32":  # which cannot wait for a pipe
+        while not select.select([descriptor], [], [], _WAKE_SECONDS)[0]:
+            pass
+    return os.read(descriptor, 65536)

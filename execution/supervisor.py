@@ -66,12 +66,13 @@ class Supervisor:
 
     def _next(self, kill_at: float | None) -> str | int:
         """The next message; past ``kill_at`` the order to kill, again and again until the command is gone."""
-        if kill_at is None:
-            return self.messages.get()
-        try:
-            return self.messages.get(timeout=max(_KILL_AGAIN_SECONDS, kill_at - time.monotonic()))
-        except queue.Empty:
-            return _KILL_NOW
+        while True:
+            # Never for long at a stretch: a signal that comes just before the wait begins does not end it.
+            try:
+                return self.messages.get(timeout=_WAKE_SECONDS)
+            except queue.Empty:
+                if kill_at is not None and time.monotonic() >= kill_at:
+                    return _KILL_NOW
 
     def _watch_orchestrator(self) -> None:
         while os.read(0, 1):
@@ -92,7 +93,7 @@ class Supervisor:
 
 
 _END, _KILL_NOW = "end", "kill"
-_KILL_AGAIN_SECONDS = 0.05
+_WAKE_SECONDS = 0.1
 _KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL  # Windows has one way to end
 
 

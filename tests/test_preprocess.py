@@ -303,6 +303,18 @@ def test_an_unusable_video_is_refused_with_cause_and_remedy(tmp_path, kind):
     assert str(refused.value).rstrip(".").count(". ") >= 1, "a cause, then a remedy"
 
 
+def test_a_file_cut_exactly_between_two_frames_is_refused(tmp_path):
+    """Nothing in it is broken then: it only holds fewer frames than its index says."""
+    import av
+
+    clip = write_clip(tmp_path / "clip.mp4", frame=noise, container_options={"movflags": "+faststart"})
+    with av.open(str(clip)) as container:
+        start = sorted(packet.pos for packet in container.demux(video=0) if packet.pos)[8]
+    clip.write_bytes(clip.read_bytes()[:start])
+    with pytest.raises(MediaError, match="is cut off"):
+        preprocess.probe_video(clip)
+
+
 def test_a_file_damaged_in_the_middle_is_found_by_decoding(tmp_path):
     clip = write_clip(
         tmp_path / "clip.mp4", frame=noise, frame_count=10, options={"preset": "ultrafast", "g": "1"}
