@@ -125,11 +125,11 @@ def run_option_help() -> dict[str, str]:
 
 def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[str, Any]) -> int:
     """From flags to exit code. There is no second way to a result."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False, emoji=False)
     restore = _interrupt_on_signals()
     try:
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False, emoji=False)
         if options["as_json"] and not options["dry_run"]:
             raise config.SettingsError(["--json needs --dry_run: it prints the plan as data."])
         settings_file = None if options["config"] is None else Path(options["config"])
@@ -142,7 +142,7 @@ def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[st
             _print_problem(console, "error", message)
         return EXIT_WRONG_REQUEST
     except _interruptions():
-        console.print("Interrupted. What was finished stays; run the same command again to go on.")
+        click.echo("Interrupted. What was finished stays; run the same command again to go on.", err=True)
         return EXIT_INTERRUPTED
     finally:
         restore()
