@@ -17,26 +17,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import parsers
+from parsers import SOURCE_FPS as SOURCE_FPS
+
 VERSION: Final = "0.1.0"
-SOURCE_FPS: Final = -1
 HEADS: Final = 40
 """Attention heads of the 14B model: the number of GPUs must divide it (upstream's ulysses rule)."""
-_LARGEST_FPS: Final = 1000
 _LARGEST_SEED: Final = 2**64 - 1
 """What torch's generators take."""
 NO_PATH: Final = Path()
 """Value of a path setting that the Job's stages do not need."""
 
-PREPROCESSING, GENERATION = 1, 2
+_DRAFT: Final = "_draft"
+_DRAFT_STEPS: Final = 6
+PREPROCESSING, GENERATION, FINISHING = 1, 2, 3
+"""Stage 1, stage 2, and what is done with the generated video after them."""
 ALL_ENGINES: Final = ("wan22", "preview")
 
 
-class SettingsError(Exception):
-    """One or more settings are wrong. Each message says what, and what to do; nothing was started."""
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a request: a stable code, what it is, and what to do."""
 
-    def __init__(self, messages: Sequence[str]) -> None:
-        super().__init__("\n".join(messages))
-        self.messages = tuple(messages)
+    code: str
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.remedy}".strip()
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong. Each problem says what, and what to do; nothing was started."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,115 +72,10 @@ class Setting:
     spellings: tuple[str, ...]
     negative: str | None
     """Second spelling that turns a switch off."""
-
-
-# ----------------------------------------------------------------------------------------------- parsing
-# A parser takes what a flag or a settings file holds and returns the value, or raises ValueError with the
-# rest of the sentence "--name must be ...".
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, (str, Path)) or not str(value):
-        raise ValueError("a path")
-    return Path(value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("some text")
-    return value
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _whole(minimum: int | None = None, maximum: int | None = None) -> Callable[[object], int]:
-    expected = "a whole number" if minimum is None else f"a whole number of at least {minimum}"
-    if maximum is not None:
-        expected += f" and at most {maximum}"
-
-    def parse(value: object) -> int:
-        try:
-            number = int(str(value)) if not isinstance(value, bool) else None
-        except ValueError:
-            number = None
-        too_small = minimum is not None and number is not None and number < minimum
-        too_large = maximum is not None and number is not None and number > maximum
-        if number is None or too_small or too_large:
-            raise ValueError(expected)
-        return number
-
-    return parse
-
-
-def _number(minimum: float) -> Callable[[object], float]:
-    def parse(value: object) -> float:
-        try:
-            number = float(str(value)) if not isinstance(value, bool) else float("nan")
-        except ValueError:
-            number = float("nan")
-        if not minimum <= number < float("inf"):
-            raise ValueError(f"a number of at least {minimum:g}")
-        return number
-
-    return parse
-
-
-def _choice(*allowed: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in allowed:
-            raise ValueError(" or ".join(allowed))
-        return str(value)
-
-    return parse
-
-
-def _whole_choice(*allowed: int) -> Callable[[object], int]:
-    parse_whole = _whole()
-
-    def parse(value: object) -> int:
-        try:
-            number = parse_whole(value)
-        except ValueError:
-            number = None
-        if number not in allowed:
-            raise ValueError(" or ".join(map(str, allowed)))
-        return number
-
-    return parse
-
-
-def _frame_rate(value: object) -> int:
-    if value in ("source", SOURCE_FPS, str(SOURCE_FPS)):
-        return SOURCE_FPS
-    try:
-        return _whole(1, _LARGEST_FPS)(value)
-    except ValueError:
-        raise ValueError(
-            f"a whole number of frames a second (at most {_LARGEST_FPS}), or 'source' for the video's own "
-            "rate; upstream takes no fractions such as 29.97"
-        ) from None
-
-
-def _resolution(value: object) -> tuple[int, int]:
-    parts = value if isinstance(value, (list, tuple)) else str(value).lower().replace("x", " ").split()
-    try:
-        numbers = [_whole(1)(part) for part in parts]
-        width, height = numbers
-    except ValueError:
-        raise ValueError("two positive numbers such as '1280 720' or 1280x720") from None
-    return width, height
-
-
-def _clip_length(value: object) -> int:
-    number = _whole()(value)
-    if number < 5 or number % 4 != 1:
-        below = max(5, (number - 1) // 4 * 4 + 1)
-        raise ValueError(f"4n+1 and at least 5, such as {below} or {below + 4}: the model works in fours")
-    return number
+    shapes: bool
+    """Whether it can change what the stages make; else it steers the run only."""
+    words: int
+    """How many values the flag takes."""
 
 
 # --------------------------------------------------------------------------------------------- definition
@@ -183,8 +94,10 @@ def _setting(
     used_by: tuple[str, ...] = ALL_ENGINES,
     spellings: tuple[str, ...] = (),
     negative: str | None = None,
+    shapes: bool = True,
+    words: int = 1,
 ) -> Any:
-    if metavar is None and parse is not _switch:
+    if metavar is None and parse is not parsers.switch:
         raise TypeError("a setting that takes a value needs a metavar")
     described = Setting(
         help=help,
@@ -194,21 +107,25 @@ def _setting(
         metavar=metavar,
         default_text=default_text,
         required=required,
-        is_path=parse is _path,
+        is_path=parse in (parsers.path, parsers.two_files),
         used_by=used_by,
         spellings=spellings,
         negative=negative,
+        shapes=shapes,
+        words=words,
     )
     return field(default=default, metadata={"setting": described})
 
 
 _ONE, _TWO, _BOTH = (PREPROCESSING,), (GENERATION,), (PREPROCESSING, GENERATION)
+_LAST = (FINISHING,)
 _WAN22: Final = ("wan22",)
 _file_of_stage_1 = partial(_setting, section="Files", stages=_ONE)
 _file_of_stage_2 = partial(_setting, section="Files", stages=_TWO)
 _mode = partial(_setting, section="What to make", stages=_BOTH)
 _stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE)
 _stage_2 = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=_WAN22)
+_finishing = partial(_setting, section="The finished video", stages=_LAST)
 _several_gpus = partial(_setting, section="Several GPUs", stages=_TWO, used_by=_WAN22)
 _official = partial(_setting, section="The official Wan2.2 installation", stages=_BOTH, used_by=_WAN22)
 
@@ -226,121 +143,192 @@ class Job:
     """Names of the settings that flags or settings file named; the rest are defaults."""
 
     video_path: Path = _file_of_stage_1(
-        NO_PATH, "Driving video: the motion, and in replace mode the scene.", _path, "FILE", required=True
+        NO_PATH,
+        "Driving video: the motion, and in replace mode the scene.",
+        parsers.path,
+        "FILE",
+        required=True,
     )
     refer_path: Path = _file_of_stage_1(
-        NO_PATH, "Reference image: the character.", _path, "FILE", required=True
+        NO_PATH, "Reference image: the character.", parsers.path, "FILE", required=True
     )
     save_path: Path = _file_of_stage_1(
-        Path("process_results"), "Folder for what stage 1 makes; stage 2 reads it.", _path, "FOLDER"
+        Path("process_results"), "Folder for what stage 1 makes; stage 2 reads it.", parsers.path, "FOLDER"
     )
     src_root_path: Path = _file_of_stage_2(
-        NO_PATH, "Folder that stage 1 made.", _path, "FOLDER", required=True
+        NO_PATH, "Folder that stage 1 made.", parsers.path, "FOLDER", required=True
     )
     output_path: Path = _file_of_stage_2(
-        Path("output_wanimate.mp4"), "The result, an .mp4 file.", _path, "FILE", spellings=("save_file",)
+        Path("output_wanimate.mp4"),
+        "The result, an .mp4 file.",
+        parsers.path,
+        "FILE",
+        spellings=("save_file",),
     )
     engine: str = _mode(
         "wan22",
         "What does the work: wan22 (the official model, needs a GPU) or preview (CPU only, a quick puppet).",
-        _text,
+        parsers.text,
         "NAME",
     )
     replace: bool = _mode(
         False,
         "Put the character in the actor's place in the driving video. Without it the picture is animated.",
-        _switch,
+        parsers.switch,
+    )
+    draft: bool = _setting(
+        False,
+        "A quick look: the first window only, a quarter of the area, few steps; named as a draft.",
+        parsers.switch,
+        section="What to make",
+        stages=_ONE,
+        shapes=False,
+    )
+    normalize: str = _stage_1(
+        "auto",
+        "auto: put a clean copy before a driving video that would be misread; never: refuse it.",
+        parsers.choice("auto", "never"),
+        "WHEN",
+        shapes=False,
     )
     retarget: bool | None = _stage_1(
         None,
         "Fit the motion to the character's proportions (animate mode).",
-        _switch,
+        parsers.switch,
         default_text="on in animate mode",
         negative="no_retarget",
     )
     use_flux: bool = _stage_1(
-        False, "Edit both pictures to a standard pose with FLUX before retargeting.", _switch, used_by=_WAN22
+        False,
+        "Edit both pictures to a standard pose with FLUX before retargeting.",
+        parsers.switch,
+        used_by=_WAN22,
     )
     resolution: tuple[int, int] = _stage_1(
         (1280, 720),
         "Pixel budget as width and height. Only the product counts: the shape follows the input.",
-        _resolution,
+        parsers.resolution,
         '"W H"',
         default_text="1280 720",
     )
     fps: int = _stage_1(
-        30, "Frames a second to sample, or 'source' for the driving video's own rate.", _frame_rate, "RATE"
+        30,
+        "Frames a second to sample, or 'source' for the driving video's own rate.",
+        parsers.frame_rate,
+        "RATE",
     )
     iterations: int = _stage_1(
-        3, "Rounds of mask growth (replace mode); 0 leaves the mask as it is.", _whole(), "N"
+        3, "Rounds of mask growth (replace mode); 0 leaves the mask as it is.", parsers.whole(), "N"
     )
     k: int = _stage_1(
         7,
         "Side of the square by which the mask grows in each round, in pixels (replace mode).",
-        _whole(0),
+        parsers.whole(0),
         "PIXELS",
     )
     w_len: int = _stage_1(
         1,
         "Cells across the mask's box; touched cells are filled. 1 fills the box, more follow the outline.",
-        _whole(),
+        parsers.whole(),
         "N",
     )
-    h_len: int = _stage_1(1, "Cells down the mask's box, as --w_len.", _whole(), "N")
+    h_len: int = _stage_1(1, "Cells down the mask's box, as --w_len.", parsers.whole(), "N")
     prompt: str | None = _stage_2(
-        None, "Text for the model. Upstream accepts it, but drops it for this model.", _text, "TEXT"
+        None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's"
     )
     sample_steps: int | None = _stage_2(
-        None, "Diffusion steps of each window.", _whole(1), "N", default_text="upstream's, 20"
+        None, "Diffusion steps of each window.", parsers.whole(1), "N", default_text="upstream's, 20"
     )
     sample_guide_scale: float | None = _stage_2(
         None,
         "Guidance of the expression; above 1 the time doubles.",
-        _number(0),
+        parsers.number(0),
         "SCALE",
         default_text="upstream's, 1.0",
     )
     sample_shift: float | None = _stage_2(
-        None, "Shift of the noise schedule.", _number(0), "SHIFT", default_text="upstream's, 5.0"
+        None, "Shift of the noise schedule.", parsers.number(0), "SHIFT", default_text="upstream's, 5.0"
     )
     sample_solver: str | None = _stage_2(
-        None, "Sampler: unipc or dpm++.", _choice("unipc", "dpm++"), "NAME", default_text="upstream's, unipc"
+        None,
+        "Sampler: unipc or dpm++.",
+        parsers.choice("unipc", "dpm++"),
+        "NAME",
+        default_text="upstream's, unipc",
     )
     frame_num: int | None = _stage_2(
-        None, "Frames of one window, 4n+1.", _clip_length, "N", default_text="upstream's, 77"
+        None,
+        "Frames of one window, 4n+1, or 'auto': the length that costs least for the clip.",
+        parsers.window_length_or_auto,
+        "N",
+        default_text="auto",
+    )
+    frame_num_min: int = _stage_2(
+        61, "Shortest window that auto may choose.", parsers.window_length, "N", shapes=False
+    )
+    frame_num_max: int = _stage_2(
+        77, "Longest window that auto may choose.", parsers.window_length, "N", shapes=False
     )
     refert_num: int = _stage_2(
-        1, "Overlap: frames of a window that condition the next, 1 or 5.", _whole_choice(1, 5), "N"
+        1, "Overlap: frames of a window that condition the next, 1 or 5.", parsers.whole_choice(1, 5), "N"
     )
     seed: int = _stage_2(
         42,
         "Seed of the noise. The same seed gives the same video on the same machine.",
-        _whole(0, _LARGEST_SEED),
+        parsers.whole(0, _LARGEST_SEED),
         "N",
     )
-    use_relighting_lora: bool = _stage_2(False, "Light the character like the scene (replace mode).", _switch)
-    no_offload: bool = _stage_2(False, "Keep the text encoder on the GPU.", _switch)
+    use_relighting_lora: bool = _stage_2(
+        False, "Light the character like the scene (replace mode).", parsers.switch
+    )
+    no_offload: bool = _stage_2(False, "Keep the text encoder on the GPU.", parsers.switch)
     t5_cpu: bool = _stage_2(
-        False, "Run the text encoder on the CPU: saves about 11 GB of GPU memory.", _switch
+        False, "Run the text encoder on the CPU: saves about 11 GB of GPU memory.", parsers.switch
     )
     convert_model_dtype: bool = _stage_2(
-        False, "Passed on to upstream, where it changes nothing for this model.", _switch
+        False, "Passed on to upstream, where it changes nothing for this model.", parsers.switch
     )
-    multi_gpu: bool = _several_gpus(False, "Spread one clip over several GPUs.", _switch)
+    on_oom: str = _stage_2(
+        "stop",
+        "When memory runs out: stop, or retry with --t5_cpu, then shorter windows, then a smaller area.",
+        parsers.choice("stop", "retry"),
+        "WHAT",
+        shapes=False,
+    )
+    price_per_hour: float | None = _stage_2(
+        None, "Price of the machine, to estimate the cost.", parsers.number(0), "PRICE", shapes=False
+    )
+    no_audio: bool = _finishing(False, "Leave the result without sound.", parsers.switch)
+    audio: Path = _finishing(
+        NO_PATH, "Sound for the result.", parsers.path, "FILE", default_text="the driving video's"
+    )
+    side_by_side: bool = _finishing(
+        False, "Make a second video besides: driving video, pose and result side by side.", parsers.switch
+    )
+    credentials: tuple[Path, Path] | None = _finishing(
+        None,
+        "Sign the result with Content Credentials: certificate chain and private key, two PEM files.",
+        parsers.two_files,
+        "CERT KEY",
+        words=2,
+    )
+    multi_gpu: bool = _several_gpus(False, "Spread one clip over several GPUs.", parsers.switch)
     nproc_per_node: int | None = _several_gpus(
-        None, "How many GPUs: 2, 4, 5, 8, 10, 20 or 40.", _whole(1), "N"
+        None, "How many GPUs: 2, 4, 5, 8, 10, 20 or 40.", parsers.whole(1), "N"
     )
-    wan22_dir: Path = _official(Path("Wan2.2"), "Checkout of the official repository.", _path, "FOLDER")
+    wan22_dir: Path = _official(
+        Path("Wan2.2"), "Checkout of the official repository.", parsers.path, "FOLDER"
+    )
     ckpt_dir: Path = _official(
         Path("Wan2.2-Animate-14B"),
         "Its weights; stage 1's lie in process_checkpoint inside.",
-        _path,
+        parsers.path,
         "FOLDER",
     )
     wan22_python: Path = _official(
         NO_PATH,
         "Python interpreter with upstream's requirements.",
-        _path,
+        parsers.path,
         "FILE",
         default_text="<wan22_dir>/.venv's, else this one",
     )
@@ -359,9 +347,7 @@ class Job:
         entries: dict[str, Any] = {}
         for name, setting in SETTINGS.items():
             if set(setting.stages) & set(stages):
-                value = getattr(self, name)
-                plain = list(value) if isinstance(value, tuple) else value
-                entries[name] = (None if value == NO_PATH else str(value)) if setting.is_path else plain
+                entries[name] = _plain(getattr(self, name))
         return entries
 
     def shaping_values(self, stage: int) -> dict[str, Any]:
@@ -369,8 +355,25 @@ class Job:
         return {
             name: value
             for name, value in self.values(stage).items()
-            if name != "engine" and not SETTINGS[name].is_path and self.engine in SETTINGS[name].used_by
+            if name != "engine"
+            and SETTINGS[name].shapes
+            and not SETTINGS[name].is_path
+            and self.engine in SETTINGS[name].used_by
         }
+
+    @property
+    def frame_limit(self) -> int | None:
+        """Frames of the driving video that are used; None for all."""
+        return (self.frame_num or self.frame_num_max) if self.draft else None
+
+
+def _plain(value: Any) -> Any:
+    """A setting's value as the record holds it."""
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, Path):
+        return None if value == NO_PATH else str(value)
+    return value
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {
@@ -394,30 +397,43 @@ def settings_for(stages: Sequence[int]) -> dict[str, Setting]:
 # ------------------------------------------------------------------------------------------------ loading
 
 
-def load_job(stages: Sequence[int], flags: Mapping[str, object], settings_file: Path | None = None) -> Job:
+def load_job(
+    stages: Sequence[int],
+    flags: Mapping[str, object],
+    settings_file: Path | None = None,
+    recorded: Mapping[str, object] | None = None,
+) -> Job:
     """Make a Job from flags and a settings file; flags win. All mistakes are reported at once.
 
     Args:
         flags: setting name to value as typed, only those that were given. Paths are relative to the working
             folder; those in the settings file are relative to that file.
+        recorded: settings of an earlier Job, by name, to be made again; flags and settings file win over it.
 
     Raises:
-        SettingsError: with one message for each mistake.
+        SettingsError: with one problem for each mistake.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
+    offered = settings_for(stages)
     values: dict[str, Any] = {}
     from_file: Mapping[str, object] = {}
+    if recorded:
+        known = {name: value for name, value in recorded.items() if name in offered and value is not None}
+        values |= _parsed(known, Path.cwd(), problems, prefix="recorded setting ")
     if settings_file is not None:
         from_file = _read_settings_file(settings_file)
         values |= _parsed(from_file, settings_file.absolute().parent, problems, prefix=f"{settings_file}: ")
     values |= _parsed(flags, Path.cwd(), problems, prefix="--")
-    offered = settings_for(stages)
-    given = frozenset(values) & frozenset(offered)
-    job = Job(stages=tuple(stages), given=given, **{name: values[name] for name in given})
+    used = frozenset(values) & frozenset(offered)
+    given = used & {*from_file, *flags}
+    job = Job(stages=tuple(stages), given=given, **{name: values[name] for name in used})
     for name, setting in offered.items():
-        if setting.required and name not in {*given, *from_file, *flags}:
-            problems.append(f"--{name} is missing: {setting.help}")
-    problems += _contradictions(job)
+        if setting.required and name not in {*used, *from_file, *flags}:
+            what = f"--{name} is missing: {setting.help}"
+            problems.append(Problem(f"settings.missing.{name}", what, f"Give --{name} {setting.metavar}."))
+    from contradictions import contradictions
+
+    problems += contradictions(job)
     if problems:
         raise SettingsError(problems)
     return _completed(job)
@@ -437,74 +453,52 @@ def _read_settings_file(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError([f"--config {path} cannot be read: {error.strerror}."]) from error
+        what = f"--config {path} cannot be read: {error.strerror}."
+        raise SettingsError([Problem("settings.file-unreadable", what, "Check its name.")]) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that is none
         reason = " ".join(str(error).split())
-        raise SettingsError([f"--config {path} is not a YAML file: {reason}"]) from error
+        what = f"--config {path} is not a YAML file: {reason}."
+        remedy = "Write one setting a line, such as 'fps: 30'."
+        raise SettingsError([Problem("settings.file-broken", what, remedy)]) from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise SettingsError([f"--config {path} must hold lines such as 'fps: 30', one setting a line."])
+        what = f"--config {path} must hold lines such as 'fps: 30', one setting a line."
+        raise SettingsError([Problem("settings.file-broken", what)])
     named = {str(key).replace("-", "_"): value for key, value in content.items()}
     aliases = {other: name for name, setting in SETTINGS.items() for other in setting.spellings}
     known = [*SETTINGS, *aliases]
     unknown = [key for key in named if key not in known]
     if unknown:
-        raise SettingsError([f"{path}: unknown setting '{key}'{nearest(key, known)}" for key in unknown])
+        raise SettingsError(
+            [
+                Problem("settings.unknown", f"{path}: unknown setting '{key}'{nearest(key, known)}.")
+                for key in unknown
+            ]
+        )
     return {aliases.get(key, key): value for key, value in named.items()}
 
 
-def _parsed(raw: Mapping[str, object], folder: Path, problems: list[str], prefix: str) -> dict[str, Any]:
+def _parsed(raw: Mapping[str, object], folder: Path, problems: list[Problem], prefix: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in raw.items():
         setting = SETTINGS[name]
         try:
             parsed = setting.parse(value)
         except ValueError as expected:
-            problems.append(f"{prefix}{name} must be {expected}; it is {value!r}.")
+            what = f"{prefix}{name} must be {expected}; it is {value!r}."
+            problems.append(Problem(f"settings.value.{name}", what))
             continue
         values[name] = _absolute(folder, parsed) if setting.is_path else parsed
     return values
 
 
-def _absolute(folder: Path, path: Path) -> Path:
+def _absolute(folder: Path, path: Any) -> Any:
+    if isinstance(path, tuple):
+        return tuple(_absolute(folder, part) for part in path)
     # normpath, not resolve(): a link the user named stays the name that upstream and the record see.
     # os.path.expanduser leaves "~$draft.mp4" alone; Path.expanduser raises because there is no such user.
     return Path(os.path.normpath(folder / os.path.expanduser(path)))  # noqa: PTH111
-
-
-def _contradictions(job: Job) -> list[str]:
-    """Settings that do not go together, each with its remedy."""
-    problems = []
-    if job.replace and job.retarget:
-        problems.append("--retarget works in animate mode only. Leave out --retarget or --replace.")
-    if job.use_flux and job.replace:
-        problems.append("--use_flux needs retargeting, which replace mode has not. Leave out one of the two.")
-    elif job.use_flux and job.retarget is False:
-        problems.append("--use_flux needs retargeting. Leave out --no_retarget or --use_flux.")
-    if job.use_relighting_lora and not job.replace:
-        problems.append("--use_relighting_lora is for replace mode. Add --replace, or leave it out.")
-    if job.frame_num is not None and job.frame_num < 2 * job.refert_num + 1:
-        problems.append(
-            f"--frame_num {job.frame_num} is too short for --refert_num {job.refert_num}: "
-            f"at least {2 * job.refert_num + 3} frames are needed."
-        )
-    problems += _gpu_contradictions(job)
-    if GENERATION in job.stages and job.output_path.suffix.lower() != ".mp4":
-        problems.append(f"--output_path must end in .mp4; it is '{job.output_path.name}'.")
-    return problems
-
-
-def _gpu_contradictions(job: Job) -> list[str]:
-    count = job.nproc_per_node
-    allowed = ", ".join(str(number) for number in range(2, HEADS + 1) if HEADS % number == 0)
-    if count is not None and not job.multi_gpu:
-        return [f"--nproc_per_node {count} does nothing without --multi_gpu. Add --multi_gpu."]
-    if job.multi_gpu and count is None:
-        return [f"--multi_gpu needs --nproc_per_node N, the number of GPUs: {allowed}."]
-    if count is not None and (count < 2 or HEADS % count):
-        return [f"--nproc_per_node must divide the model's {HEADS} heads: {allowed}; it is {count}."]
-    return []
 
 
 def _completed(job: Job) -> Job:
@@ -514,9 +508,9 @@ def _completed(job: Job) -> Job:
     paths: dict[str, Any] = {
         name: _absolute(here, getattr(job, name))
         for name, setting in used.items()
-        if setting.is_path and getattr(job, name) != NO_PATH
+        if setting.is_path and getattr(job, name) not in (None, NO_PATH)
     }
-    job = replace(job, **paths)
+    job = _as_draft(replace(job, **paths)) if job.draft else replace(job, **paths)
     if PREPROCESSING in job.stages:
         job = replace(job, src_root_path=job.save_path)
         if job.retarget is None:
@@ -526,6 +520,20 @@ def _completed(job: Job) -> Job:
     if job.wan22_python == NO_PATH:
         job = replace(job, wan22_python=_default_interpreter(job.wan22_dir))
     return job
+
+
+def _as_draft(job: Job) -> Job:
+    """The job as a draft: a quarter of the area, few steps, names that tell. Twice is harmless."""
+    if job.save_path.name.endswith(_DRAFT):
+        return job
+    width, height = job.resolution
+    return replace(
+        job,
+        resolution=(max(1, width // 2), max(1, height // 2)),
+        sample_steps=job.sample_steps or _DRAFT_STEPS,
+        save_path=job.save_path.with_name(job.save_path.name + _DRAFT),
+        output_path=job.output_path.with_name(f"{job.output_path.stem}{_DRAFT}{job.output_path.suffix}"),
+    )
 
 
 def _default_interpreter(wan22_dir: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from config import ALL_ENGINES, SettingsError
+from config import ALL_ENGINES, Problem, SettingsError
 
 if TYPE_CHECKING:
     from engines.interface import Engine
@@ -22,6 +22,7 @@ def load_engine(name: str) -> Engine:
     """
     if name not in ALL_ENGINES:
         known = ", ".join(ALL_ENGINES)
-        raise SettingsError([f"--engine {name}: there is no such engine (there are {known})"])
+        what = f"--engine {name}: there is no such engine (there are {known})."
+        raise SettingsError([Problem("settings.engine", what, "Give one of these names.")])
     engine: Engine = importlib.import_module(f"engines.{name}").ENGINE
     return engine

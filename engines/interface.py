@@ -1,29 +1,38 @@
-"""What every engine offers: check a Job before anything starts, and plan the Steps that do it."""
+"""What every engine offers: check a Job before anything starts, predict its result, and plan its Steps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from config import Job
+from engines.findings import Finding
 from execution.step import Step
 
-Level = Literal["error", "warning", "note"]
 
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a Job will make, as far as it can be known before anything runs."""
 
-@dataclass(frozen=True)
-class Finding:
-    """One result of a check: a stable code, what was found, and what to do about it."""
+    width: int
+    height: int
+    frames: int
+    """Frames of the result: those that stage 1 will write."""
+    frame_num: int | None = None
+    """Length of a window in frames; None for an engine that knows no windows, as all of the next."""
+    windows: int | None = None
+    surplus_frames: int | None = None
+    """Frames that are generated and thrown away."""
+    tokens: int | None = None
+    """Tokens of one window: what a diffusion step's time and memory grow with."""
+    windows_at_77: int | None = None
+    """What upstream's fixed window length would need."""
+    surplus_frames_at_77: int | None = None
 
-    code: str
-    level: Level
-    what: str
-    remedy: str
-
-    def as_text(self) -> str:
-        """What and remedy, as sentences."""
-        return f"{self.what} {self.remedy}"
+    def as_data(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
 
 
 class Engine(Protocol):
@@ -34,5 +43,14 @@ class Engine(Protocol):
     def check(self, job: Job) -> Sequence[Finding]:
         """Look for what would make the job fail, in well under a second, importing nothing heavy."""
 
-    def plan(self, job: Job) -> Sequence[Step]:
-        """The Steps of the job's stages, in order. Nothing has run, and nothing is read but names."""
+    def predict(self, job: Job) -> Prediction | None:
+        """What the job will make; None while its media cannot be read (``check`` says why)."""
+
+    def plan(self, job: Job) -> Iterable[Step]:
+        """The Steps of the job's stages, in order, each made when it is asked for.
+
+        A Step may depend on what the Steps before it left, if they have run by then, else on the prediction.
+        """
+
+    def relief(self, job: Job) -> tuple[Job, str] | None:
+        """The job made to need less memory by one rung, and that rung in words; None at the end."""

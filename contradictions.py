@@ -1,0 +1,70 @@
+"""Settings that do not go together, each with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config import FINISHING, GENERATION, HEADS, NO_PATH, Job, Problem
+
+
+def contradictions(job: Job) -> Iterator[Problem]:
+    """What is wrong with a Job by its settings alone: no file is looked at."""
+    yield from _mode_contradictions(job)
+    yield from _window_contradictions(job)
+    yield from _gpu_contradictions(job)
+    yield from _result_contradictions(job)
+
+
+def _mode_contradictions(job: Job) -> Iterator[Problem]:
+    if job.replace and job.retarget:
+        what = "--retarget works in animate mode only."
+        yield Problem("settings.retarget-with-replace", what, "Leave out --retarget or --replace.")
+    if job.use_flux and job.replace:
+        what = "--use_flux needs retargeting, which replace mode has not."
+        yield Problem("settings.flux-with-replace", what, "Leave out one of the two.")
+    elif job.use_flux and job.retarget is False:
+        what = "--use_flux needs retargeting."
+        yield Problem("settings.flux-without-retarget", what, "Leave out --no_retarget or --use_flux.")
+    if job.use_relighting_lora and not job.replace:
+        what = "--use_relighting_lora is for replace mode."
+        yield Problem("settings.relighting-in-animate", what, "Add --replace, or leave it out.")
+
+
+def _window_contradictions(job: Job) -> Iterator[Problem]:
+    shortest = 2 * job.refert_num + 3
+    if job.frame_num is not None and job.frame_num < 2 * job.refert_num + 1:
+        yield Problem(
+            "settings.window-too-short",
+            f"--frame_num {job.frame_num} is too short for --refert_num {job.refert_num}: "
+            f"at least {shortest} frames are needed.",
+            f"Give --frame_num {shortest} or more, or auto.",
+        )
+    if job.frame_num_min > job.frame_num_max:
+        what = f"--frame_num_min {job.frame_num_min} is more than --frame_num_max {job.frame_num_max}."
+        yield Problem("settings.window-bounds", what, "Exchange the two.")
+    elif job.frame_num_min < shortest:
+        what = f"--frame_num_min {job.frame_num_min} is too short for --refert_num {job.refert_num}."
+        yield Problem("settings.window-bounds", what, f"Give {shortest} or more.")
+
+
+def _gpu_contradictions(job: Job) -> Iterator[Problem]:
+    count = job.nproc_per_node
+    allowed = ", ".join(str(number) for number in range(2, HEADS + 1) if HEADS % number == 0)
+    if count is not None and not job.multi_gpu:
+        what = f"--nproc_per_node {count} does nothing without --multi_gpu."
+        yield Problem("settings.gpus-without-multi-gpu", what, "Add --multi_gpu.")
+    elif job.multi_gpu and count is None:
+        what = "--multi_gpu needs --nproc_per_node N, the number of GPUs."
+        yield Problem("settings.multi-gpu-without-gpus", what, f"N is one of {allowed}.")
+    elif count is not None and (count < 2 or HEADS % count):
+        what = f"--nproc_per_node must divide the model's {HEADS} heads: {allowed}; it is {count}."
+        yield Problem("settings.gpus-and-heads", what, "Give one of these numbers.")
+
+
+def _result_contradictions(job: Job) -> Iterator[Problem]:
+    if GENERATION in job.stages and job.output_path.suffix.lower() != ".mp4":
+        what = f"--output_path must end in .mp4; it is '{job.output_path.name}'."
+        yield Problem("settings.output-suffix", what, "Change the end of its name to .mp4.")
+    if FINISHING in job.stages and job.no_audio and job.audio != NO_PATH:
+        what = "--no_audio and --audio contradict each other."
+        yield Problem("settings.audio-and-no-audio", what, "Leave out one of the two.")

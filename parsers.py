@@ -1,0 +1,149 @@
+"""Parsers of the settings' values.
+
+Each takes what a flag or a settings file holds and returns the value, or raises ValueError with the rest of
+the sentence "--name must be ...".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+SOURCE_FPS: Final = -1
+"""Value of ``fps`` that keeps the driving video's own rate (upstream's spelling)."""
+_LARGEST_FPS: Final = 1000
+
+
+def path(value: object) -> Path:
+    """A path."""
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ValueError("a path")
+    return Path(value)
+
+
+def text(value: object) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("some text")
+    return value
+
+
+def switch(value: object) -> bool:
+    """On or off."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def whole(minimum: int | None = None, maximum: int | None = None) -> Callable[[object], int]:
+    """A whole number within bounds."""
+    expected = "a whole number" if minimum is None else f"a whole number of at least {minimum}"
+    if maximum is not None:
+        expected += f" and at most {maximum}"
+
+    def parse(value: object) -> int:
+        try:
+            number = int(str(value)) if not isinstance(value, bool) else None
+        except ValueError:
+            number = None
+        too_small = minimum is not None and number is not None and number < minimum
+        too_large = maximum is not None and number is not None and number > maximum
+        if number is None or too_small or too_large:
+            raise ValueError(expected)
+        return number
+
+    return parse
+
+
+def number(minimum: float) -> Callable[[object], float]:
+    """A finite number that is not too small."""
+
+    def parse(value: object) -> float:
+        try:
+            number = float(str(value)) if not isinstance(value, bool) else float("nan")
+        except ValueError:
+            number = float("nan")
+        if not minimum <= number < float("inf"):
+            raise ValueError(f"a number of at least {minimum:g}")
+        return number
+
+    return parse
+
+
+def choice(*allowed: str) -> Callable[[object], str]:
+    """One of some words."""
+
+    def parse(value: object) -> str:
+        if value not in allowed:
+            raise ValueError(" or ".join(allowed))
+        return str(value)
+
+    return parse
+
+
+def whole_choice(*allowed: int) -> Callable[[object], int]:
+    """One of some whole numbers."""
+    parse_whole = whole()
+
+    def parse(value: object) -> int:
+        try:
+            number = parse_whole(value)
+        except ValueError:
+            number = None
+        if number not in allowed:
+            raise ValueError(" or ".join(map(str, allowed)))
+        return number
+
+    return parse
+
+
+def frame_rate(value: object) -> int:
+    """Whole frames a second, or "source"."""
+    if value in ("source", SOURCE_FPS, str(SOURCE_FPS)):
+        return SOURCE_FPS
+    try:
+        return whole(1, _LARGEST_FPS)(value)
+    except ValueError:
+        raise ValueError(
+            f"a whole number of frames a second (at most {_LARGEST_FPS}), or 'source' for the video's own "
+            "rate; upstream takes no fractions such as 29.97"
+        ) from None
+
+
+def resolution(value: object) -> tuple[int, int]:
+    """Width and height."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).lower().replace("x", " ").split()
+    try:
+        numbers = [whole(1)(part) for part in parts]
+        width, height = numbers
+    except ValueError:
+        raise ValueError("two positive numbers such as '1280 720' or 1280x720") from None
+    return width, height
+
+
+def window_length(value: object) -> int:
+    """Frames of a window: 4n+1."""
+    number = whole()(value)
+    if number < 5 or number % 4 != 1:
+        below = max(5, (number - 1) // 4 * 4 + 1)
+        raise ValueError(f"4n+1 and at least 5, such as {below} or {below + 4}: the model works in fours")
+    return number
+
+
+def window_length_or_auto(value: object) -> int | None:
+    """A window length, or None for "auto": the one that costs least for the clip."""
+    if value is None or value == "auto":
+        return None
+    try:
+        return window_length(value)
+    except ValueError as expected:
+        raise ValueError(f"auto, or {expected}") from None
+
+
+def two_files(value: object) -> tuple[Path, Path]:
+    """Two paths."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError("two files")
+    first, second = (path(part) for part in value)
+    return first, second
