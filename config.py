@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import parsers
-from parsers import SOURCE_FPS as SOURCE_FPS
+from settings import parsers
+from settings.parsers import SOURCE_FPS as SOURCE_FPS
 
 VERSION: Final = "0.1.0"
 HEADS: Final = 40
@@ -431,7 +431,7 @@ def load_job(
         if setting.required and name not in {*used, *from_file, *flags}:
             what = f"--{name} is missing: {setting.help}"
             problems.append(Problem(f"settings.missing.{name}", what, f"Give --{name} {setting.metavar}."))
-    from contradictions import contradictions
+    from settings.contradictions import contradictions
 
     problems += contradictions(job)
     if problems:

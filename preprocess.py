@@ -54,6 +54,8 @@ class VideoInfo:
     rotation: int
     has_audio: bool
     codec: str
+    start: Fraction
+    """Second on the file's timeline at which the first frame lies."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def probe_video(path: Path) -> VideoInfo:
             rotation=first.rotation,
             has_audio=has_audio,
             codec=codec,
+            start=Fraction(0) if first.pts is None else first.pts * Fraction(first.time_base or 0),
         )
 
 

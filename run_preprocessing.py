@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stage 1 alone: pose, face and, in replace mode, mask and background of the driving video."""
 
-from command_line import make_command
+from commands.command_line import make_command
 from config import PREPROCESSING
 
 main = make_command(

@@ -6,11 +6,13 @@ Only names are known at import; an engine is imported when it is chosen, so ``--
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from config import ALL_ENGINES, Problem, SettingsError
 
 if TYPE_CHECKING:
+    from engines.findings import Kind
     from engines.interface import Engine
 
 
@@ -26,3 +28,26 @@ def load_engine(name: str) -> Engine:
         raise SettingsError([Problem("settings.engine", what, "Give one of these names.")])
     engine: Engine = importlib.import_module(f"engines.{name}").ENGINE
     return engine
+
+
+def load_all_findings() -> Mapping[str, Kind]:
+    """Every kind of finding that there is, by code: imports all modules that report some."""
+    from engines.findings import registry
+
+    for module in _WITH_FINDINGS:
+        importlib.import_module(module)
+    return registry()
+
+
+_WITH_FINDINGS = (
+    "engines.request",
+    "engines.media_checks",
+    "engines.checks",
+    "engines.finishing",
+    "engines.wan22.machine_check",
+    "engines.preview.check",
+    "engines.preview.look",
+    "engines.wan22.installation",
+    "engines.wan22.weights",
+    "engines.wan22.check",
+)

@@ -9,7 +9,9 @@ from pathlib import Path
 from config import FINISHING, GENERATION, PREPROCESSING, SETTINGS, Job
 from engines import source_folder
 from engines.findings import Finding, kind
+from execution.lock import holder
 from execution.record import half_published
+from execution.result_record import is_ours
 
 _AT_THE_END = "Everything would be computed, and then could not be saved."
 
@@ -49,6 +51,9 @@ SOURCE_FILES = kind(
 )
 UNUSED = kind("settings.unused", "note", "A setting that the engine does not use", "It changes nothing.")
 NO_EFFECT = kind("settings.no-effect", "note", "A setting that changes nothing here", "It changes nothing.")
+UNUSABLE_PATH = kind(
+    "path.unusable", "error", "A path that the system refuses", "The file can be neither read nor written."
+)
 IN_USE = kind(
     "machine.folder-in-use",
     "error",
@@ -72,6 +77,7 @@ def common_findings(job: Job, engine: str) -> Iterator[Finding]:
         from engines.finishing import finishing_findings
 
         yield from finishing_findings(job)
+    yield from _in_use(job)
     yield from _useless_settings(job, engine)
 
 
@@ -97,6 +103,10 @@ def _output(job: Job) -> Iterator[Finding]:
         what = f"--output_path: {job.output_path} is a folder."
         yield IS_A_FOLDER.found(what, "Give the name of the .mp4 file.")
     yield from _writable("output_path", job.output_path.parent)
+    record = job.output_path.with_suffix(".json")
+    if record.exists() and not is_ours(record):
+        what = f"--output_path: the result's record would be {record}, which is another file."
+        yield RECORD_NAME.found(what, "Choose another name, or move that file away.")
     inputs = {
         job.video_path,
         job.refer_path,
@@ -106,6 +116,16 @@ def _output(job: Job) -> Iterator[Finding]:
     if job.output_path in inputs:
         what = f"--output_path: {job.output_path} is one of the inputs; it would be overwritten."
         yield IS_AN_INPUT.found(what, "Choose another name.")
+
+
+def _in_use(job: Job) -> Iterator[Finding]:
+    wanted = [(job.save_path, "preprocess")]
+    if GENERATION in job.stages:
+        wanted.append((job.output_path.parent, f"generate {job.output_path.name}"))
+    for folder, step in wanted:
+        if who := holder(folder, step):
+            what = f"{folder} is in use: {who} is making the same files."
+            yield IN_USE.found(what, "Wait until it has finished, end it, or choose another folder.")
 
 
 def _source_folder(job: Job) -> Iterator[Finding]:
@@ -144,7 +164,9 @@ def _useless_settings(job: Job, engine: str) -> Iterator[Finding]:
     growth = [name for name in ("iterations", "k", "w_len", "h_len") if name in job.given]
     if growth and not job.replace:
         flags = ", ".join(f"--{name}" for name in growth)
-        yield NO_EFFECT.found(f"{flags}: there is no mask in animate mode.", "Add --replace, or leave it out.")
+        yield NO_EFFECT.found(
+            f"{flags}: there is no mask in animate mode.", "Add --replace, or leave it out."
+        )
     bounds = [name for name in ("frame_num_min", "frame_num_max") if name in job.given]
     if bounds and job.frame_num is not None and not job.draft:
         flags = ", ".join(f"--{name}" for name in bounds)

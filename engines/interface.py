@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -52,5 +52,11 @@ class Engine(Protocol):
         A Step may depend on what the Steps before it left, if they have run by then, else on the prediction.
         """
 
-    def relief(self, job: Job) -> tuple[Job, str] | None:
-        """The job made to need less memory by one rung, and that rung in words; None at the end."""
+    def describe(self, job: Job) -> Mapping[str, Any]:
+        """Facts of today that a step's record keeps too, by the same names: upstream's commit, versions."""
+
+    def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
+        """The job made to need less memory by one rung, and that rung in words; None at the end.
+
+        ``cause`` is what failed: ``execution.step.GPU_MEMORY`` or ``HOST_MEMORY``.
+        """

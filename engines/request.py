@@ -60,7 +60,11 @@ _KINDS: Final = (
     ),
     ("settings.audio-and-no-audio", "--audio beside --no_audio", _NOTHING_STARTS),
     ("settings.json-alone", "--json with nothing to print", _NOTHING_STARTS),
-    ("settings.ignore-unknown", "--ignore with a code that does not exist", "A misspelt code ignores nothing."),
+    (
+        "settings.ignore-unknown",
+        "--ignore with a code that does not exist",
+        "A misspelt code ignores nothing.",
+    ),
     ("record.unreadable", "A record that cannot be used", "There is nothing to make again or to verify."),
 )
 

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from config import Job
-from execution.step import StepFailed
 
 REFERENCE, FACE, POSE = "src_ref.png", "src_face.mp4", "src_pose.mp4"
 BACKGROUND, MASK = "src_bg.mp4", "src_mask.mp4"
@@ -37,10 +36,11 @@ def videos(folder: Path, *, replace: bool) -> list[Path]:
     return [folder / name for name in (FACE, POSE, *(REPLACE_ONLY if replace else ()))]
 
 
-def disagreement(folder: Path, *, replace: bool, decode: bool) -> str | None:
-    """What is wrong with the files, in a sentence, or None. ``decode`` reads every frame of them.
+def disagreement(folder: Path, *, replace: bool, decode: bool = False) -> str | None:
+    """What is wrong with the files, in a sentence with its remedy, or None.
 
-    Frame counts and sizes are compared because upstream's stage 2 does not: it pads or cuts in silence.
+    ``decode`` reads every frame of them; without it only their packets are read, which is quick. Frame
+    counts and sizes are compared because upstream's stage 2 does not: it pads or cuts in silence.
     """
     import preprocess
 
@@ -53,34 +53,26 @@ def disagreement(folder: Path, *, replace: bool, decode: bool) -> str | None:
     pose = found[POSE]
     for name, info in found.items():
         if info.frame_count != pose.frame_count:
-            return f"{name} has {info.frame_count} frames and {POSE} has {pose.frame_count}."
+            counts = f"{name} has {info.frame_count} frames and {POSE} has {pose.frame_count}"
+            return f"{counts}. Run stage 1 again with --force."
         size = (FACE_SIDE, FACE_SIDE) if name == FACE else (pose.width, pose.height)
         if (info.width, info.height) != size:
-            return f"{name} is {info.width}x{info.height}; it must be {size[0]}x{size[1]}."
+            right = f"{size[0]}x{size[1]}"
+            return (
+                f"{name} is {info.width}x{info.height}; it must be {right}. Run stage 1 again with --force."
+            )
     return None
 
 
 def verify(folder: Path, *, replace: bool) -> None:
-    """Decode every file of a folder that stage 1 just wrote.
+    """As ``verification.verify_source`` of upstream's files."""
+    from engines.verification import verify_source
 
-    Raises:
-        StepFailed: one does not decode, or they do not fit together.
-    """
-    if wrong := disagreement(folder, replace=replace, decode=True):
-        raise StepFailed(wrong)
+    verify_source(folder, replace=replace, exact_background=False)
 
 
 def verify_result(folder: Path, *, name: str, pose: Path) -> None:
-    """Decode the result that stage 2 just wrote: as many frames as the pose video has, of its size.
+    """As ``verification.verify_generated``."""
+    from engines.verification import verify_generated
 
-    Raises:
-        StepFailed: it does not decode, or is not whole.
-    """
-    import preprocess
-
-    try:
-        expected = preprocess.probe_video(pose)
-        size = (expected.width, expected.height)
-        preprocess.check_video(folder / name, frame_count=expected.frame_count, size=size)
-    except preprocess.MediaError as error:
-        raise StepFailed(str(error)) from error
+    verify_generated(folder, name=name, pose=pose)

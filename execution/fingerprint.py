@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def digest_of_weights(paths: Iterable[Path]) -> str:
     fetched again differs in its samples. This does not replace verifying a download.
     """
     digest = hashlib.sha256()
-    for path in sorted(_files_below(paths)):
+    for path in sorted(files_below(paths)):
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
         with path.open("rb") as file:
@@ -51,7 +51,8 @@ def digest_of_weights(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _files_below(paths: Iterable[Path]) -> Iterable[Path]:
+def files_below(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among the paths and in the folders among them; what is not there is left out."""
     for path in paths:
         if path.is_dir():
             yield from (entry for entry in path.rglob("*") if entry.is_file())

@@ -56,6 +56,11 @@ class SupervisedProcess:
         )
         _running.add(self)
 
+    @property
+    def process_id(self) -> int:
+        """The supervisor's: the root of the command's tree."""
+        return self._process.pid
+
     def follow(self, read_line: Callable[[str], None]) -> int:
         """Copy the output to the log, byte for byte, hand each line on as text, and return the exit code.
 

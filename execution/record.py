@@ -12,12 +12,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import config
 from execution.fingerprint import describe_file, digest_of_code, digest_of_weights
+from execution.secrecy import without_secrets
 from execution.step import Step
+from execution.words import duration
 
 HIDDEN_FOLDER = ".understudy"
 _SCHEMA = 1
@@ -87,26 +90,47 @@ def describe(step: Step) -> dict[str, Any]:
         "step": step.name,
         "stage": step.stage,
         "engine": step.engine,
-        "settings": _plain(step.settings),
-        "argv": None if step.argv is None else list(step.command()),
+        "settings": plain(step.settings),
+        "argv": None if step.argv is None else without_secrets(step.command()),
         "inputs": {name: describe_file(path, known.get(name)) for name, path in step.inputs.items()},
         "code_sha256": digest_of_code(step.code),
         "weights_sample_sha256": digest_of_weights(step.weights) if step.weights else None,
     }
 
 
-def publish(step: Step, scratch: Path, described: Mapping[str, Any]) -> None:
-    """Give the outputs their final names, remove what is obsolete, and write the record."""
+def publish(step: Step, scratch: Path, described: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Give the outputs their final names, remove what is obsolete, and write the record.
+
+    Args:
+        described: what ``describe`` gave.
+        run: what is known of the run: started, seconds, peak memory, why, facts. Records of earlier versions
+            lack it; they count all the same.
+    """
+    described = {**described, **plain(run)}
     path = record_path(step)
-    _write(path, {**described, "state": "publishing"})
+    write_json(path, {**described, "state": "publishing"})
     for output in step.outputs:
         made = scratch / output.relative_to(step.folder)
         _flush(made)
+        output.parent.mkdir(parents=True, exist_ok=True)
         made.replace(output)
     for leftover in step.obsolete:
         leftover.unlink(missing_ok=True)
     outputs = {str(output.relative_to(step.folder)): describe_file(output) for output in step.outputs}
-    _write(path, {**described, "outputs": outputs, "state": "done"})
+    write_json(path, {**described, "outputs": outputs, "state": "done"})
+
+
+def last_run_in_words(step: Step) -> str:
+    """When the step last ran, and how long it took, as far as its record says."""
+    path = record_path(step)
+    record = read_record(path)
+    seconds = record.get("seconds")
+    try:
+        since = datetime.fromisoformat(record["started"]) + timedelta(seconds=seconds or 0)
+    except (KeyError, TypeError, ValueError):  # a record of an earlier version
+        since = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    words = f"made on {since.astimezone():%Y-%m-%d at %H:%M:%S}"
+    return words if not isinstance(seconds, (int, float)) else f"{words} in {duration(seconds)}"
 
 
 def half_published(folder: Path, stage: int) -> str | None:
@@ -152,7 +176,7 @@ def _changed_inputs(step: Step, record: Mapping[str, Any]) -> Sequence[Why]:
 
 
 def _changed_settings(step: Step, record: Mapping[str, Any]) -> Sequence[Why]:
-    before, now = record.get("settings", {}), _plain(step.settings)
+    before, now = record.get("settings", {}), plain(step.settings)
     found = [] if record.get("engine") == step.engine else [Why(Reason.SETTING, "the engine is another")]
     for name in dict.fromkeys([*before, *now]):
         if before.get(name) != now.get(name):
@@ -172,22 +196,33 @@ def _changed_code(step: Step, record: Mapping[str, Any]) -> Sequence[Why]:
     return found
 
 
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(settings, default=str))
-    return plain
-
-
 def _flush(path: Path) -> None:
     # Reading is enough to flush on POSIX, and a file can be read-only: upstream copies permissions.
     with path.open("rb" if os.name == "posix" else "rb+") as file:
         os.fsync(file.fileno())
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)  # in ASCII: file names need not be valid Unicode
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def plain(content: Mapping[str, Any]) -> dict[str, Any]:
+    """As a record holds it: what JSON knows, and nothing secret."""
+    plain: dict[str, Any] = without_secrets(json.loads(json.dumps(content, default=str)))
+    return plain
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, by_way_of: Path | None = None) -> None:
+    """Write a file that is there whole or not at all, also when the machine stops in the midst of it.
+
+    It is written in the folder ``by_way_of`` (its own unless one is given, on the same file system) and
+    renamed.
+    """
+    folder = by_way_of or path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{path.name}.{os.getpid()}"
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)  # in ASCII: file names need not be valid Unicode
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

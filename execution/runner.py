@@ -8,18 +8,18 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from execution import record
+from execution.log import both_ends_of, ended_with, failed
+from execution.memory import PeakMemory
 from execution.process import TERMINATION_GRACE_SECONDS, SupervisedProcess
 from execution.scratch import scratch_folder
-from execution.step import Progress, Step, StepFailed, StepRun
-
-_TAIL_LINES = 15
-_TAIL_BYTES = 2**16
+from execution.step import HOST_MEMORY, Progress, Step, StepFailed, StepRun
 
 
 class Watcher(Protocol):
@@ -46,7 +46,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Planned:
-    """A step and what would be done with it."""
+    """A step and what would be done with it, or was."""
 
     step: Step
     why: tuple[record.Why, ...]
@@ -78,9 +78,21 @@ class Planned:
             return f"# {step.name}: done inside this process by the {step.engine} engine"
         return shlex.join(step.command())
 
+    def as_explanation(self) -> str:
+        """Why the step will run, one reason a line, or since when it is up to date."""
+        step = self.step
+        if self.why:
+            because = [f"  because {why.text}" for why in self.why]
+            return "\n".join([f"{step.title}: will run", *because])
+        return f"{step.title}: up to date, {record.last_run_in_words(step)}"
 
-def plan_run(steps: Sequence[Step], *, force: bool = False) -> list[Planned]:
-    """What running these steps would do now. Nothing is run or written."""
+
+def plan_run(steps: Iterable[Step], *, force: bool = False) -> list[Planned]:
+    """What running these steps would do now. Nothing is run or written.
+
+    Raises:
+        StepFailed: a file that decides about it cannot be read.
+    """
     planned = []
     made_anew: dict[Path, str] = {}
     for step in steps:
@@ -92,24 +104,30 @@ def plan_run(steps: Sequence[Step], *, force: bool = False) -> list[Planned]:
 
 
 def run_steps(
-    steps: Sequence[Step],
+    steps: Iterable[Step],
     watcher: Watcher,
     *,
     force: bool = False,
     grace_seconds: float = TERMINATION_GRACE_SECONDS,
-) -> None:
-    """Run the steps in order, skipping what is up to date.
+) -> list[Planned]:
+    """Run the steps in order, skipping what is up to date; returns them with the reasons why they ran.
+
+    The next step is asked for only after the one before it has run, so a generator can make a step from what
+    the steps before it left.
 
     Raises:
         StepFailed: a step failed; nothing that was there before has been touched by it.
         Interrupted: passed through from a signal handler, after the running step's processes have ended.
     """
+    done = []
     for step in steps:
         why = _reasons(step, force, {})
         if why:
             _run_step(step, why, watcher, grace_seconds)
         else:
             watcher.skipped(step)
+        done.append(Planned(step, why))
+    return done
 
 
 def _reasons(step: Step, force: bool, made_anew: Mapping[Path, str]) -> tuple[record.Why, ...]:
@@ -123,18 +141,27 @@ def _reasons(step: Step, force: bool, made_anew: Mapping[Path, str]) -> tuple[re
 
 
 def _run_step(step: Step, why: Sequence[record.Why], watcher: Watcher, grace_seconds: float) -> None:
-    began = time.monotonic()
+    began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
     log = record.log_path(step)
     try:
         with scratch_folder(step.folder, step.file_name) as scratch:
             watcher.started(step, why, log)
             described = record.describe(step)
+            for output in step.outputs:
+                _in_scratch(step, output, scratch).parent.mkdir(parents=True, exist_ok=True)
             if step.argv is not None:
-                _run_command(step, scratch, log, watcher, grace_seconds)
+                memory = _run_command(step, scratch, log, watcher, grace_seconds)
             else:
-                _run_function(step, scratch, log, watcher)
+                memory = _run_function(step, scratch, log, watcher)
             _verify(step, scratch, log)
-            record.publish(step, scratch, described)
+            run = {
+                "started": started,
+                "seconds": round(time.monotonic() - began, 3),
+                "peak_memory": memory.as_data(),
+                "why": [reason.text for reason in why],
+                "facts": _facts(step, log),
+            }
+            record.publish(step, scratch, described, run)
     except OSError as error:
         watcher.stopped()
         raise StepFailed(f"{step.title} failed: {error}.") from error
@@ -144,7 +171,7 @@ def _run_step(step: Step, why: Sequence[record.Why], watcher: Watcher, grace_sec
     watcher.finished(step, time.monotonic() - began)
 
 
-def _run_command(step: Step, scratch: Path, log: Path, watcher: Watcher, grace_seconds: float) -> None:
+def _run_command(step: Step, scratch: Path, log: Path, watcher: Watcher, grace_seconds: float) -> PeakMemory:
     reader = step.progress() if step.progress else None
 
     def read_line(line: str) -> None:
@@ -154,44 +181,62 @@ def _run_command(step: Step, scratch: Path, log: Path, watcher: Watcher, grace_s
     process = SupervisedProcess(
         step.command(scratch), cwd=step.cwd, env=step.env, log=log, grace_seconds=grace_seconds
     )
-    with process:
+    with process, PeakMemory(process.process_id, gpus=step.gpus > 0) as memory:
         try:
             code = process.follow(read_line)
         except BaseException:
             watcher.ending()
             raise
     if code:
-        raise StepFailed(_failure(step, f"its command ended with {_exit_code(code)}", log))
+        raise ended_with(step, code, log)
+    return memory
 
 
-def _run_function(step: Step, scratch: Path, log: Path, watcher: Watcher) -> None:
+def _run_function(step: Step, scratch: Path, log: Path, watcher: Watcher) -> PeakMemory:
     def report(phase: str, done: int, total: int) -> None:
         watcher.progressed(Progress(phase, done / total if total else None, f"{done} of {total}"))
 
     if step.function is None:
         raise ValueError(f"step {step.name} has neither a command nor a function")
-    with _native_output_to(log):
+    with _native_output_to(log), PeakMemory(os.getpid(), gpus=step.gpus > 0) as memory:
         try:
             step.function(StepRun(scratch, report))
         except StepFailed as failure:
-            raise StepFailed(f"{step.title} failed: {failure}") from failure
+            raise StepFailed(f"{step.title} failed: {failure}", cause=failure.cause) from failure
         except Exception as error:
             with log.open("a", encoding="utf-8") as file:
                 traceback.print_exc(file=file)
-            raise StepFailed(_failure(step, f"{type(error).__name__}: {error}", log)) from error
+            cause = HOST_MEMORY if isinstance(error, MemoryError) else None
+            raise failed(step, f"{type(error).__name__}: {error}", log, cause=cause) from error
+    return memory
 
 
 def _verify(step: Step, scratch: Path, log: Path) -> None:
     for output in step.outputs:
-        made = scratch / output.relative_to(step.folder)
+        made = _in_scratch(step, output, scratch)
         if not made.is_file() or made.stat().st_size == 0:
             state = "is empty" if made.is_file() else "was not written"
-            raise StepFailed(_failure(step, f"it ended without an error, but {output.name} {state}", log))
+            raise failed(step, f"it ended without an error, but {output.name} {state}", log)
     try:
         step.verify(scratch)
     except StepFailed as failure:
         found = str(failure).replace(f"{scratch}{os.sep}", "")  # which is gone when the message is read
-        raise StepFailed(_failure(step, f"it ended without an error, but {found}", log)) from failure
+        what = f"it ended without an error, but {found}"
+        raise failed(step, what, log, cause=failure.cause) from failure
+
+
+def _facts(step: Step, log: Path) -> dict[str, Any]:
+    """What the engine wants to keep. A mistake in it must not cost the outputs, which are good."""
+    if step.facts is None:
+        return {}
+    try:
+        return record.plain(step.facts(both_ends_of(log)))
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _in_scratch(step: Step, output: Path, scratch: Path) -> Path:
+    return scratch / output.relative_to(step.folder)
 
 
 @contextlib.contextmanager
@@ -212,33 +257,3 @@ def _native_output_to(log: Path) -> Iterator[None]:
         finally:
             sys.stderr = python_stderr
             os.dup2(terminal, 2)
-
-
-def _failure(step: Step, cause: str, log: Path) -> str:
-    text = _end_of(log)
-    diagnosis = step.diagnose(text) if step.diagnose else None
-    lines = [f"{step.title} failed: {cause}."]
-    if diagnosis:
-        lines.append(diagnosis)
-    tail = [line for line in text.replace("\r", "\n").splitlines() if line.strip()][-_TAIL_LINES:]
-    if tail:
-        lines += ["Last lines of its output:", *(f"  | {line}" for line in tail)]
-    lines.append(f"Whole output: {log}")
-    return "\n".join(lines)
-
-
-def _end_of(log: Path) -> str:
-    """The last of a log that may be as long as a bad day."""
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        return file.read().decode("utf-8", "replace")
-
-
-def _exit_code(code: int) -> str:
-    if code > 128:
-        signal_number = code - 128
-        hint = ", often a lack of memory" if signal_number == 9 else ""
-        return f"exit code {code} (ended by signal {signal_number}{hint})"
-    return f"exit code {code}"

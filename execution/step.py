@@ -10,9 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+GPU_MEMORY, HOST_MEMORY = "gpu-memory", "host-memory"
+"""Causes of a failure that a job which needs less memory can avoid."""
+
 
 class StepFailed(Exception):
-    """A step did not do what it declared. The message is for people: cause first, remedy if there is one."""
+    """A step did not do what it declared. The message is for people: cause first, remedy if there is one.
+
+    ``cause`` is a stable word, such as ``GPU_MEMORY``, where the cause is understood.
+    """
+
+    def __init__(self, message: str, *, cause: str | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a log says about a failure: a stable word for the cause, and cause and remedy in sentences."""
+
+    cause: str
+    text: str
 
 
 class Interrupted(BaseException):
@@ -89,8 +107,11 @@ class Step:
     file_name: str = ""
     """Names the step's log and record; needed where Steps of the same name share a folder."""
     progress: Callable[[], ProgressReader] | None = None
-    diagnose: Callable[[str], str | None] | None = None
-    """Given the end of a failed command's log, says cause and remedy in a sentence, or None."""
+    diagnose: Callable[[str], Diagnosis | None] | None = None
+    """Given the end of a failed command's log, says what it failed of, or None when it is not understood."""
+    facts: Callable[[str], Mapping[str, Any]] | None = None
+    """Given the log of a good run (beginning and end of a very long one), says what the record shall keep
+    besides: plain data, such as versions, windows, the seed really used. Nothing secret."""
 
     def __post_init__(self) -> None:
         if not self.file_name:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import config
-from command_line import run_option_help
+from commands.command_line import run_option_help
+from engines import load_all_findings
 
 BEGIN, END = "<!-- flags: written by scripts/generate_docs.py -->", "<!-- end of flags -->"
 
@@ -49,10 +50,48 @@ def with_flags(text: str) -> str:
     return f"{before}{BEGIN}\n{flag_tables()}\n{END}{after}"
 
 
+_AREAS = {
+    "settings": "The request",
+    "path": "Paths",
+    "media": "The driving video",
+    "reference": "The reference image",
+    "source": "The folder between the stages",
+    "output": "The result's place",
+    "finish": "The finish",
+    "install": "The installation",
+    "machine": "The machine",
+    "gpus": "Several GPUs",
+    "look": "What `--look` sees",
+    "record": "Records",
+}
+
+
+def findings_page() -> str:
+    """docs/findings.md: every finding that there is, by area."""
+    lines = [
+        "# Findings",
+        "",
+        "What a check can say, before anything starts. `python pipeline.py --check ...` only checks; every run",
+        "checks first. An **error** stops with exit code 2; `--ignore CODE` lets a run go on in spite of it, if",
+        "you know better. A **warning** and a **note** never stop. `--check --json` gives them as data.",
+        "",
+        "This page is written by `python scripts/generate_docs.py` from the code.",
+    ]
+    found: dict[str, list[str]] = {area: [] for area in _AREAS}
+    for code, kind in sorted(load_all_findings().items()):
+        row = f"| `{code}` | {kind.level} | {kind.summary} | {kind.why} |"
+        found[code.partition(".")[0]].append(row.replace("<", "&lt;"))
+    for area, title in _AREAS.items():
+        lines += ["", f"## {title}", "", "| code | level | what | why it matters |", "|---|---|---|---|"]
+        lines += found[area]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
-    """Write the README's flags."""
+    """Write the README's flags and the page of findings."""
     readme = ROOT / "README.md"
     readme.write_text(with_flags(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    (ROOT / "docs" / "findings.md").write_text(findings_page(), encoding="utf-8")
     return 0
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.standin import MACHINE
 from tests.workplace import Workplace, copy_workplace, make_workplace
 
 _STEERING = ("STANDIN_", "TQDM_", "HF_", "CUDA_", "RANK", "WORLD_SIZE", "LOCAL_RANK")
@@ -37,6 +39,13 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_STEERING) or name in _STEERING_NAMES:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def standin_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's GPUs are those of `tests/standin/machine/`, whatever this machine has."""
+    monkeypatch.syspath_prepend(MACHINE)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from tests.workplace import DRIVERS, ROOT, Workplace
 
 PINNED = Path(__file__).parent / "data" / "flags.txt"
 
-HELP_MODULES = {"click", "command_line", "config", *(name.removesuffix(".py") for name in DRIVERS)}
+HELP_MODULES = {"click", "commands", "config", "settings", *(name.removesuffix(".py") for name in DRIVERS)}
 """All that a driver may import to print its help, beside the standard library."""
 
 
@@ -62,7 +62,7 @@ def test_every_flag_has_help_and_the_page_has_them_all(driver, workplace):
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_every_setting_of_the_drivers_stages_is_a_flag(driver):
     offered = {option.name for option in options(driver)}
-    stages = {"pipeline.py": (1, 2), "run_preprocessing.py": (1,), "run_generation.py": (2,)}[driver]
+    stages = {"pipeline.py": (1, 2, 3), "run_preprocessing.py": (1,), "run_generation.py": (2, 3)}[driver]
     assert offered >= set(config.settings_for(stages))
     assert ("src_root_path" in offered) == (driver == "run_generation.py")
     assert ("video_path" in offered) == (driver != "run_generation.py")
@@ -119,13 +119,13 @@ def test_flags_win_over_the_settings_file(workplace):
     (workplace / "run.yaml").write_text(
         "video_path: drive.mp4\nrefer_path: character.png\nfps: 24\nseed: 9\n"
     )
-    stage_1, stage_2 = plan(workplace, "pipeline.py", "--config", "run.yaml", "--fps", "source")
+    stage_1, stage_2, _ = plan(workplace, "pipeline.py", "--config", "run.yaml", "--fps", "source")
     assert stage_1[stage_1.index("--fps") + 1] == "-1"
     assert stage_2[stage_2.index("--base_seed") + 1] == "9"
 
 
 def test_a_value_may_begin_with_a_dash(workplace):
-    _, stage_2 = plan(workplace, "pipeline.py", *workplace.inputs, "--prompt", "-x y")
+    _, stage_2, _ = plan(workplace, "pipeline.py", *workplace.inputs, "--prompt", "-x y")
     assert "--prompt=-x y" in stage_2
 
 
@@ -139,7 +139,7 @@ def test_the_version_is_told(workplace):
         (["--vidoe_path", "a.mp4"], ("No such option", "--video")),
         (["--fps"], ("--fps", "requires an argument")),
         (["stray.mp4"], ("stray.mp4",)),
-        (["--json"], ("--json needs --dry_run",)),
+        (["--json"], ("--json needs something to print", "--dry_run")),
     ],
 )
 def test_a_wrong_command_line_exits_2_and_says_what_is_near(workplace, arguments, words):

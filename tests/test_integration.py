@@ -17,6 +17,7 @@ import preprocess
 from engines import source_folder
 from tests.media import write_clip
 from tests.standin import read_record, standin_environment
+from tests.standin.weights import write_torch_file
 from tests.workplace import PATIENCE, Workplace, is_alive, wait_until
 
 ANIMATE = set(source_folder.ALWAYS)
@@ -170,7 +171,7 @@ def change_upstream(place: Workplace) -> None:
 
 
 def change_weights(place: Workplace) -> None:
-    (place / "Wan2.2-Animate-14B" / "Wan2.1_VAE.pth").write_text("other weights")
+    write_torch_file(place / "Wan2.2-Animate-14B" / "Wan2.1_VAE.pth", b"other weights")
 
 
 @pytest.mark.parametrize(

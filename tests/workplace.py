@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from preprocess import write_picture
 from tests.media import numbered_frame, write_clip
-from tests.standin import make_checkpoints, make_standin
+from tests.standin import MACHINE, make_checkpoints, make_standin
 
 ROOT = Path(__file__).parents[1]
 DRIVERS = ("pipeline.py", "run_preprocessing.py", "run_generation.py")
@@ -43,11 +43,12 @@ class Workplace:
         return CliRunner().invoke(import_module(driver.removesuffix(".py")).main, list(arguments))
 
     def start(self, driver: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a driver as people do, as a process of its own; both streams are pipes."""
+        """Start a driver as people do, as a process of its own, on the stand-in machine; both streams are pipes."""
+        path = os.pathsep.join(filter(None, [str(MACHINE), environment.get("PYTHONPATH")]))
         return subprocess.Popen(
             [sys.executable, str(ROOT / driver), *arguments],
             cwd=self.folder,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, "PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -71,7 +72,7 @@ class Workplace:
             str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.folder.rglob("*"))
             if path.is_file()
-            and "__pycache__" not in path.parts
+            and not {"__pycache__", ".venv"} & set(path.parts)
             and (hidden or ".understudy" not in path.parts)
         }
 

@@ -5,10 +5,13 @@ Its stage 1 writes the very files of upstream's stage 1; its stage 2 moves the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from typing import Any
 
 from config import Job
-from engines.interface import Finding
+from engines.findings import Finding
+from engines.interface import Prediction
 from execution.step import Step
 
 
@@ -19,15 +22,29 @@ class PreviewEngine:
 
     def check(self, job: Job) -> Sequence[Finding]:
         """See :class:`engines.interface.Engine`."""
-        from engines.preview.plan import findings
+        from engines.preview.check import findings
 
         return list(findings(job))
 
-    def plan(self, job: Job) -> Sequence[Step]:
+    def predict(self, job: Job) -> Prediction | None:
+        """See :class:`engines.interface.Engine`."""
+        from engines.preview.check import predict
+
+        return predict(job)
+
+    def plan(self, job: Job) -> Iterable[Step]:
         """See :class:`engines.interface.Engine`."""
         from engines.preview.plan import steps
 
         return steps(job)
+
+    def describe(self, job: Job) -> Mapping[str, Any]:
+        """See :class:`engines.interface.Engine`. All its versions are our own."""
+        return {}
+
+    def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
+        """See :class:`engines.interface.Engine`. It holds no large model: there is nothing to relieve."""
+        return None
 
 
 ENGINE = PreviewEngine()

@@ -1,67 +1,62 @@
-"""The checks and the Steps of a Job on the preview engine."""
+"""The Steps of a Job on the preview engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from config import GENERATION, PREPROCESSING, Job
-from engines import source_folder
-from engines.checks import common_findings
-from engines.interface import Finding
+from config import FINISHING, GENERATION, PREPROCESSING, Job
+from engines import finishing, normalising, source_folder, verification
 from engines.preview import models
+from engines.timing import timing_of
 from execution.step import Step, StepFailed, StepRun
 
 _HERE = Path(__file__).parent
 _CODE = (*sorted(_HERE.rglob("*.py")), _HERE.parents[1] / "preprocess.py")
 
 
-def findings(job: Job) -> Iterator[Finding]:
-    """What would make the job fail on this engine."""
-    yield from common_findings(job, "preview")
-    for name in models.MODELS:
-        try:
-            models.model_path(name)
-        except models.ModelsMissing as missing:
-            yield Finding("install.preview-models", "error", str(missing), "")
-            break
-    if PREPROCESSING not in job.stages and _made_by_another_engine(job.src_root_path):
-        yield Finding(
-            "source.engine",
-            "error",
-            f"--src_root_path: {job.src_root_path} was made by another engine's stage 1; the puppet needs "
-            f"{source_folder.TRACK}.",
-            "Run run_preprocessing.py --engine preview, or generate with the engine that made the folder.",
-        )
-
-
-def steps(job: Job) -> Sequence[Step]:
+def steps(job: Job) -> Iterator[Step]:
     """The Steps of the job's stages."""
-    makers = {PREPROCESSING: _preprocess_step, GENERATION: _generate_step}
-    return [makers[stage](job) for stage in job.stages]
+    if PREPROCESSING in job.stages:
+        if normalising.is_needed(job):
+            yield normalising.normalise_step(job)
+        yield _preprocess_step(job)
+    if GENERATION in job.stages:
+        yield _generate_step(job)
+    if FINISHING in job.stages:
+        yield from finishing.finishing_steps(job, "preview")
 
 
 def _preprocess_step(job: Job) -> Step:
     outputs = tuple(job.save_path / name for name in _names(job))
+    video = normalising.copy_path(job) if normalising.is_needed(job) else job.video_path
     return Step(
         name="preprocess",
         stage=PREPROCESSING,
         title=f"Stage 1, preprocessing ({job.mode}, preview)",
         engine="preview",
         folder=job.save_path,
-        inputs={"driving video": job.video_path, "reference image": job.refer_path},
+        inputs={"driving video": video, "reference image": job.refer_path},
         outputs=outputs,
-        obsolete=source_folder.obsolete(job, outputs),
+        obsolete=source_folder.obsolete(job, (*outputs, video)),
         settings=job.shaping_values(PREPROCESSING),
-        function=partial(_preprocess, job),
+        function=partial(_preprocess, replace(job, video_path=video)),
         code=_CODE,
         weights=_weights(),
-        verify=partial(source_folder.verify, replace=job.replace),
+        verify=partial(verification.verify_source, replace=job.replace, exact_background=True),
+        facts=partial(_timing, job),
     )
 
 
+def _timing(job: Job, log: str) -> Mapping[str, Any]:
+    return {"timing": timing_of(job).as_facts()}
+
+
 def _generate_step(job: Job) -> Step:
+    generated = finishing.generated_path(job)
     return Step(
         name="generate",
         file_name=f"generate {job.output_path.name}",
@@ -70,22 +65,17 @@ def _generate_step(job: Job) -> Step:
         engine="preview",
         folder=job.output_path.parent,
         inputs={name: job.src_root_path / name for name in _names(job)},
-        outputs=(job.output_path,),
+        outputs=(generated,),
         settings=job.shaping_values(GENERATION),
         function=partial(_generate, job),
         code=_CODE,
         weights=_weights(),
         verify=partial(
-            source_folder.verify_result,
+            verification.verify_generated,
             pose=job.src_root_path / source_folder.POSE,
-            name=job.output_path.name,
+            name=str(generated.relative_to(job.output_path.parent)),
         ),
     )
-
-
-def _made_by_another_engine(folder: Path) -> bool:
-    finished = all((folder / name).is_file() for name in source_folder.ALWAYS)
-    return finished and not (folder / source_folder.TRACK).is_file()
 
 
 def _names(job: Job) -> tuple[str, ...]:
@@ -111,7 +101,8 @@ def _generate(job: Job, run: StepRun) -> None:
     import preprocess
     from engines.preview import stage2, track
 
+    target = run.folder / finishing.generated_path(job).relative_to(job.output_path.parent)
     try:
-        stage2.render(job, job.src_root_path, run.folder / job.output_path.name, run.report)
+        stage2.render(job, job.src_root_path, target, run.report)
     except (preprocess.MediaError, track.PersonNotFound, models.ModelsMissing) as error:
         raise StepFailed(str(error)) from error

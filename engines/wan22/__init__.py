@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from typing import Any
 
 from config import Job
-from engines.interface import Finding
+from engines.findings import Finding
+from engines.interface import Prediction
 from execution.step import Step
 
 
@@ -20,11 +23,29 @@ class Wan22Engine:
 
         return list(findings(job))
 
-    def plan(self, job: Job) -> Sequence[Step]:
+    def predict(self, job: Job) -> Prediction | None:
+        """See :class:`engines.interface.Engine`."""
+        from engines.wan22.prediction import predict
+
+        return predict(job)
+
+    def plan(self, job: Job) -> Iterable[Step]:
         """See :class:`engines.interface.Engine`."""
         from engines.wan22.plan import steps
 
         return steps(job)
+
+    def describe(self, job: Job) -> Mapping[str, Any]:
+        """See :class:`engines.interface.Engine`."""
+        from engines.wan22.facts import of_upstream
+
+        return of_upstream(job)
+
+    def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
+        """See :class:`engines.interface.Engine`."""
+        from engines.wan22.relief import next_rung
+
+        return next_rung(job, cause)
 
 
 ENGINE = Wan22Engine()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from config import GENERATION, PREPROCESSING, Job
-from engines import source_folder
-from engines.wan22 import checkout, progress
+from config import FINISHING, GENERATION, PREPROCESSING, Job
+from engines import finishing, normalising, source_folder, verification
+from engines.interface import Prediction
+from engines.wan22 import checkout, facts, prediction, progress
+from engines.wan22.diagnose import diagnose
 from execution.step import Published, Step
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -23,14 +24,21 @@ _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # a missing tokenizer folder must not become a download
 }
 
-_OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED")
-_SAVE_FAILED = re.compile(r"save_video failed, error: (.*)")
 
-
-def steps(job: Job) -> Sequence[Step]:
-    """The Steps of the job's stages."""
-    makers = {PREPROCESSING: preprocess_step, GENERATION: generate_step}
-    return [makers[stage](job) for stage in job.stages]
+def steps(job: Job) -> Iterator[Step]:
+    """The Steps of the job's stages. That of stage 2 is made when stage 1 has run, if it is to run."""
+    if PREPROCESSING in job.stages:
+        if normalising.is_needed(job):
+            yield normalising.normalise_step(job)
+        first = preprocess_step(job)
+        yield first
+        predicted = prediction.predict_after(job) if is_current(first) else prediction.predict(job)
+    else:
+        predicted = prediction.predict(job)
+    if GENERATION in job.stages:
+        yield generate_step(job, predicted)
+    if FINISHING in job.stages:
+        yield from finishing.finishing_steps(job, "wan22")
 
 
 def preprocess_step(job: Job) -> Step:
@@ -38,7 +46,8 @@ def preprocess_step(job: Job) -> Step:
     script = job.wan22_dir / checkout.PREPROCESS_SCRIPT
     argv: list[str | Published] = [str(job.wan22_python), str(script)]
     argv += ["--ckpt_path", str(job.ckpt_dir / checkout.PREPROCESS_CHECKPOINTS)]
-    argv += ["--video_path", str(job.video_path), "--refer_path", str(job.refer_path)]
+    video = normalising.copy_path(job) if normalising.is_needed(job) else job.video_path
+    argv += ["--video_path", str(video), "--refer_path", str(job.refer_path)]
     argv += ["--save_path", Published(job.save_path)]
     argv += ["--resolution_area", *map(str, job.resolution), "--fps", str(job.fps)]
     if job.replace:
@@ -55,9 +64,9 @@ def preprocess_step(job: Job) -> Step:
         title=f"Stage 1, preprocessing ({job.mode}, wan22)",
         engine="wan22",
         folder=job.save_path,
-        inputs={"driving video": job.video_path, "reference image": job.refer_path},
+        inputs={"driving video": video, "reference image": job.refer_path},
         outputs=outputs,
-        obsolete=source_folder.obsolete(job, outputs),
+        obsolete=source_folder.obsolete(job, (*outputs, video)),
         settings=job.shaping_values(PREPROCESSING),
         argv=tuple(argv),
         cwd=job.wan22_dir,
@@ -67,12 +76,18 @@ def preprocess_step(job: Job) -> Step:
         gpus=1,
         progress=partial(progress.PreprocessReader, replace=job.replace),
         diagnose=diagnose,
-        verify=partial(source_folder.verify, replace=job.replace),
+        verify=partial(verification.verify_source, replace=job.replace, exact_background=False),
+        facts=partial(facts.of_preprocessing, job),
     )
 
 
-def generate_step(job: Job) -> Step:
-    """Stage 2: upstream's generate.py through our launcher, on one GPU or several."""
+def generate_step(job: Job, predicted: Prediction | None) -> Step:
+    """Stage 2: upstream's generate.py through our launcher, on one GPU or several.
+
+    ``predicted`` holds the length of the windows; it is None only for a job that ``check`` refuses.
+    """
+    frame_num = job.frame_num or (predicted and predicted.frame_num) or progress.UPSTREAM_FRAME_NUM
+    generated = finishing.generated_path(job)
     script = job.wan22_dir / checkout.GENERATE_SCRIPT
     argv: list[str | Published] = [str(job.wan22_python)]
     if job.multi_gpu:
@@ -81,12 +96,13 @@ def generate_step(job: Job) -> Step:
         argv += ["--nproc_per_node", str(job.nproc_per_node), "--standalone"]
     argv += [str(LAUNCHER), str(script), "--task", "animate-14B", "--ckpt_dir", str(job.ckpt_dir)]
     argv += ["--src_root_path", str(job.src_root_path), "--refert_num", str(job.refert_num)]
-    argv += ["--base_seed", str(job.seed), "--save_file", Published(job.output_path)]
+    argv += ["--base_seed", str(job.seed), "--save_file", Published(generated)]
     if job.replace:
         argv.append("--replace_flag")
     if job.use_relighting_lora:
         argv.append("--use_relighting_lora")
-    passed_on = ("prompt", "sample_steps", "sample_guide_scale", "sample_shift", "sample_solver", "frame_num")
+    argv += ["--frame_num", str(frame_num)]
+    passed_on = ("prompt", "sample_steps", "sample_guide_scale", "sample_shift", "sample_solver")
     for name in passed_on:
         value = getattr(job, name)
         if value is not None and str(value).startswith("-"):
@@ -110,8 +126,8 @@ def generate_step(job: Job) -> Step:
         engine="wan22",
         folder=job.output_path.parent,
         inputs={name: job.src_root_path / name for name in source_folder.names(job)},
-        outputs=(job.output_path,),
-        settings=job.shaping_values(GENERATION),
+        outputs=(generated,),
+        settings={**job.shaping_values(GENERATION), "frame_num": frame_num},
         argv=tuple(argv),
         cwd=job.wan22_dir,
         env=_ENVIRONMENT,
@@ -120,30 +136,25 @@ def generate_step(job: Job) -> Step:
         gpus=job.nproc_per_node or 1,
         progress=partial(
             progress.GenerateReader,
-            frame_num=job.frame_num or progress.UPSTREAM_FRAME_NUM,
+            frame_num=frame_num,
             refert_num=job.refert_num,
             ranks=job.nproc_per_node or 1,
         ),
         diagnose=diagnose,
         verify=partial(
-            source_folder.verify_result,
+            verification.verify_generated,
             pose=job.src_root_path / source_folder.POSE,
-            name=job.output_path.name,
+            name=str(generated.relative_to(job.output_path.parent)),
         ),
+        facts=partial(facts.of_generation, job, frame_num),
     )
 
 
-def diagnose(log: str) -> str | None:
-    """Cause and remedy for the failures of upstream that its last lines do not explain."""
-    if _OUT_OF_MEMORY.search(log):
-        return (
-            "The GPU ran out of memory. Try --t5_cpu, a smaller --resolution in stage 1, "
-            "a smaller --frame_num, or several GPUs with --multi_gpu."
-        )
-    if saving := _SAVE_FAILED.search(log):
-        return f"Upstream could not write its video and hid the error: {saving.group(1).strip()}"
-    if "zero-size array to reduction operation" in log:
-        return "In some frame no person was found, and upstream's mask step cannot go on. Try --iterations 0."
-    if "range() arg 3 must not be zero" in log:
-        return "In some frame the mask is thinner than its grid. Try smaller --w_len and --h_len."
-    return None
+def is_current(step: Step) -> bool:
+    """Whether the step's outputs stand, so that what follows can be planned by them."""
+    from execution.record import reasons_to_run
+
+    try:
+        return not reasons_to_run(step)
+    except OSError:
+        return False

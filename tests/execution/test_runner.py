@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from execution import record
 from execution.runner import plan_run, run_steps
-from execution.step import Interrupted, Progress, Published, Step, StepFailed
-from tests.execution.made_up_steps import Notes, command_step, function_step, write_output
+from execution.step import Diagnosis, Interrupted, Progress, Published, Step, StepFailed
+from tests.execution.made_up_steps import WRITE, Notes, command_step, function_step, write_output
 
 
 def open_files() -> int:
@@ -158,9 +162,53 @@ def test_only_the_end_of_a_long_log_is_shown(tmp_path):
 
 
 def test_the_diagnosis_is_given_before_the_log(tmp_path):
-    step = command_step(tmp_path / "made", FAILING, diagnose=lambda log: f"Understood: {log.strip()}.")
-    with pytest.raises(StepFailed, match=r"Understood: last words\.\nLast lines"):
+    step = command_step(
+        tmp_path / "made", FAILING, diagnose=lambda log: Diagnosis("said-so", f"Understood: {log.strip()}.")
+    )
+    with pytest.raises(StepFailed, match=r"Understood: last words\.\nLast lines") as failed:
         run_steps([step], Notes())
+    assert failed.value.cause == "said-so"
+
+
+def refuse_for_memory(run):
+    raise StepFailed("too large. Make it smaller.", cause="gpu-memory")
+
+
+def run_out_of_memory(run):
+    raise MemoryError
+
+
+def refuse_to_verify(folder):
+    raise StepFailed("out.txt is black", cause="black")
+
+
+CAUSES: dict[str, tuple[Callable[[Path], Step], str | None]] = {
+    "an unknown failure": (lambda folder: command_step(folder, FAILING), None),
+    "a kill that the log does not explain": (FAILURES["command is killed"][0], "host-memory"),
+    "a kill that the log explains": (
+        lambda folder: command_step(
+            folder,
+            "import os; os.kill(os.getpid(), 9)",
+            diagnose=lambda log: Diagnosis("gpu-memory", "The GPU is full."),
+        ),
+        "gpu-memory",
+    ),
+    "a function's own word": (lambda folder: function_step(folder, refuse_for_memory), "gpu-memory"),
+    "a function without memory": (lambda folder: function_step(folder, run_out_of_memory), "host-memory"),
+    "the verifier's word": (lambda folder: command_step(folder, verify=refuse_to_verify), "black"),
+    "nothing understood": (
+        lambda folder: command_step(folder, FAILING, diagnose=lambda log: None),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CAUSES)
+def test_a_failure_carries_its_cause_as_a_stable_word(tmp_path, case):
+    make, cause = CAUSES[case]
+    with pytest.raises(StepFailed) as failed:
+        run_steps([make(tmp_path / "made")], Notes())
+    assert failed.value.cause == cause
 
 
 def test_markup_and_colours_in_a_log_do_no_harm(tmp_path):
@@ -238,6 +286,141 @@ def test_weights_that_cannot_be_read_are_a_failure_and_no_traceback(tmp_path, do
     (tmp_path / "weights.bin").symlink_to("/proc/self/mem")
     with pytest.raises(StepFailed, match="cannot be"):
         do([replace(step, weights=(tmp_path / "weights.bin",))])
+
+
+# --------------------------------------------------------------------------------- one step after another
+
+
+def test_a_step_can_be_made_from_what_the_one_before_it_left(tmp_path):
+    def plan() -> Iterator[Step]:
+        first = command_step(tmp_path / "one")
+        yield first
+        made = first.outputs[0].read_text() if first.outputs[0].exists() else "nothing"
+        yield command_step(tmp_path / "two", settings={"seen": made})
+
+    assert [entry.step.settings.get("seen") for entry in plan_run(plan())] == [None, "nothing"]
+    done = run_steps(plan(), Notes())
+    assert [entry.step.settings.get("seen") for entry in done] == [None, "made"]
+    assert [entry.action for entry in done] == ["run", "run"]
+    assert [entry.action for entry in run_steps(plan(), Notes())] == ["skip", "skip"]
+
+
+def test_what_ran_and_why_comes_back(tmp_path):
+    first, second = command_step(tmp_path / "one"), command_step(tmp_path / "two")
+    run_steps([first], Notes())
+    done = run_steps([first, second], Notes())
+    assert [(entry.step, entry.action) for entry in done] == [(first, "skip"), (second, "run")]
+    assert [why.text for why in done[1].why] == ["it has not run before"]
+
+
+def hidden_step(folder: Path, **changes) -> Step:
+    """A step that leaves its output in the hidden folder, for a later step."""
+    output = folder / ".understudy" / "clip.generated.txt"
+    return command_step(
+        folder,
+        outputs=(output,),
+        verify=lambda folder: None,
+        argv=(sys.executable, "-c", WRITE, Published(output)),
+        **changes,
+    )
+
+
+def test_an_output_can_lie_in_the_hidden_folder(tmp_path):
+    step = hidden_step(tmp_path / "made")
+    seen = []
+
+    def look(scratch: Path) -> None:
+        seen.append((scratch / ".understudy" / "clip.generated.txt").exists())
+        assert not step.outputs[0].exists()
+
+    run_steps([replace(step, verify=look)], Notes())
+    assert seen == [True] and step.outputs[0].read_text() == "made"
+    assert left_in(step.folder) == set() and not scratch_left(step.folder)
+    assert plan_run([step])[0].action == "skip"
+    step.outputs[0].unlink()
+    assert plan_run([step])[0].why[0].text == "clip.generated.txt is missing"
+
+
+# ---------------------------------------------------------------------------------- what the record keeps
+
+
+def kept(step: Step) -> dict[str, Any]:
+    return record.read_record(record.record_path(step))
+
+
+def test_the_record_keeps_when_why_how_long_and_how_much(tmp_path):
+    step = command_step(tmp_path / "made", f"import time; time.sleep(0.3); {WRITE}")
+    before = datetime.now(UTC) - timedelta(milliseconds=1)  # it is kept in whole ones
+    run_steps([step], Notes())
+    run_steps([step], Notes(), force=True)
+    run = kept(step)
+    assert before <= datetime.fromisoformat(run["started"]) <= datetime.now(UTC)
+    assert run["seconds"] >= 0.3 and run["why"] == ["--force was given"] and run["facts"] == {}
+    assert run["peak_memory"]["host_bytes"] > 2**20 and run["peak_memory"]["gpu_bytes"] is None
+
+
+def test_the_record_keeps_the_facts_that_the_log_tells(tmp_path):
+    def read(log: str) -> dict[str, Any]:
+        return {"seed": 42, "log": log.strip(), "window": (77, 5), "file": Path("weights.bin")}
+
+    step = command_step(tmp_path / "made", facts=read)
+    run_steps([step], Notes())
+    assert kept(step)["facts"] == {"seed": 42, "log": "wrote it", "window": [77, 5], "file": "weights.bin"}
+
+
+def test_a_mistake_in_reading_the_facts_does_not_cost_the_outputs(tmp_path):
+    step = command_step(tmp_path / "made", facts=lambda log: {"seed": int(log)})
+    run_steps([step], Notes())
+    assert step.outputs[0].exists() and "ValueError" in kept(step)["facts"]["error"]
+
+
+def test_facts_of_a_failed_run_are_not_asked_for(tmp_path):
+    asked = []
+
+    def read(log: str) -> dict[str, Any]:
+        asked.append(log)
+        return {}
+
+    step = command_step(tmp_path / "made", FAILING, facts=read)
+    with pytest.raises(StepFailed):
+        run_steps([step], Notes())
+    assert not asked
+
+
+def test_the_facts_get_both_ends_of_a_very_long_log(tmp_path):
+    program = f"print('first');\nfor n in range(30_000): print('noise ' * 10)\nprint('last'); {WRITE}"
+    step = command_step(
+        tmp_path / "made",
+        program,
+        facts=lambda log: {"ends": [log[:5], log[-16:].split()], "short": len(log) < 1_100_000},
+    )
+    run_steps([step], Notes())
+    assert kept(step)["facts"] == {"ends": ["first", ["last", "wrote", "it"]], "short": True}
+
+
+def test_a_record_of_an_earlier_version_forces_no_rerun_and_can_be_explained(tmp_path):
+    step = command_step(tmp_path / "made")
+    run_steps([step], Notes())
+    old = kept(step)
+    for name in ("started", "seconds", "peak_memory", "why", "facts"):
+        del old[name]
+    record.record_path(step).write_text(json.dumps(old))
+    (planned,) = plan_run([step])
+    assert planned.action == "skip" and "up to date, made on 2" in planned.as_explanation()
+
+
+def test_each_step_explains_why_it_will_run_or_since_when_it_is_up_to_date(tmp_path):
+    step = command_step(tmp_path / "made")
+    assert plan_run([step])[0].as_explanation() == "Making it: will run\n  because it has not run before"
+    run_steps([step], Notes())
+    explained = plan_run([step])[0].as_explanation()
+    assert re.fullmatch(r"Making it: up to date, made on \S+ at \S+ in [\d.]+ s", explained)
+    step.outputs[0].unlink()
+    explained = plan_run([replace(step, settings={"fps": 24})])[0].as_explanation()
+    assert explained.splitlines()[1:] == [
+        "  because out.txt is missing",
+        "  because fps changed from 30 to 24",
+    ]
 
 
 # ---------------------------------------------------------------------------------------- function steps

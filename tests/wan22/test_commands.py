@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import pytest
 
 from engines.wan22.plan import LAUNCHER
+from tests.standin import interpreter
 from tests.workplace import Workplace
 
 DATA = Path(__file__).parents[1] / "data"
@@ -77,7 +78,7 @@ def planned(place: Workplace, case: dict[str, Any]) -> list[list[str]]:
 
 
 def filled(words: list[str], place: Workplace) -> list[str]:
-    places = {"{here}": str(place.folder), "{python}": sys.executable, "{launcher}": str(LAUNCHER)}
+    places = {"{here}": str(place.folder), "{python}": str(interpreter(place / "Wan2.2")), "{launcher}": str(LAUNCHER)}
     for placeholder, value in places.items():
         words = [word.replace(placeholder, value) for word in words]
     return words

@@ -1,4 +1,4 @@
-"""What the three drivers share: flags made from the settings, check, plan, run, exit codes.
+"""The three drivers' commands: flags made from the settings, signals, exit codes.
 
 Exit codes: 0 done and verified, 1 a step failed, 2 the request is wrong (nothing was started),
 130 interrupted. Only click and the standard library are imported before a command runs.
@@ -9,22 +9,14 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 import config
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from engines.interface import Engine, Finding
-    from execution.runner import Planned
-    from execution.step import Step
-
-EXIT_FAILED, EXIT_WRONG_REQUEST, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_INTERRUPTED = 130
 _RUN_SECTION = "This run"
 
 
@@ -55,7 +47,7 @@ def make_command(name: str, stages: Sequence[int], help: str) -> click.Command:
     """A driver: the click command that runs these stages."""
 
     def run(**values: Any) -> None:
-        options = {key: values.pop(key) for key in _RUN_OPTIONS}
+        options = {key: values.pop(key) for key in _RUN_OPTIONS if key in values}
         flags = {key: value for key, value in values.items() if value is not None}
         sys.exit(_run(stages, flags, options))
 
@@ -63,7 +55,10 @@ def make_command(name: str, stages: Sequence[int], help: str) -> click.Command:
     return SectionedCommand(
         name,
         callback=run,
-        params=[*setting_options, *_run_options(name)],
+        params=[
+            *setting_options,
+            *_run_options(name, both=config.PREPROCESSING in stages and config.GENERATION in stages),
+        ],
         help=help,
         context_settings={
             "help_option_names": ["--help", "-h"],
@@ -88,26 +83,48 @@ def _option(name: str, setting: config.Setting) -> click.Option:
         return SectionedOption(
             [name, declaration], is_flag=True, default=None, help=help_text, section=setting.section
         )
-    return SectionedOption([name, *flags], metavar=setting.metavar, help=help_text, section=setting.section)
+    return SectionedOption(
+        [name, *flags], metavar=setting.metavar, nargs=setting.words, help=help_text, section=setting.section
+    )
 
 
-_RUN_OPTIONS = ("config", "dry_run", "as_json", "force", "verbose", "quiet")
+_RUN_OPTIONS = (
+    *("config", "check", "look", "dry_run", "explain", "as_json", "ignore", "rerun", "verify"),
+    *("force", "verbose", "quiet"),
+)
 
 
-def _run_options(name: str) -> list[click.Option]:
+def _run_options(name: str, *, both: bool) -> list[click.Option]:
+    """The flags about one run; ``both`` adds those of a driver of both stages."""
+
     def switch(declaration: list[str], help_text: str) -> click.Option:
         return SectionedOption(declaration, is_flag=True, default=False, help=help_text)
 
+    def file(declaration: list[str], help_text: str) -> click.Option:
+        return SectionedOption(declaration, metavar="FILE", help=help_text)
+
     version = click.version_option(config.VERSION, "--version", prog_name=f"Understudy {name}")
     holder = version(click.Command(name))
+    of_records = [
+        file(["rerun", "--rerun"], "Make a result again from its record, the .json file beside it."),
+        file(["verify", "--verify"], "Hash everything that a record names, and say what changed."),
+    ]
     return [
-        SectionedOption(
-            ["config", "--config"],
-            metavar="FILE",
-            help="YAML file of settings, one 'name: value' a line; flags win over it.",
+        file(["config", "--config"], "YAML file of settings, one 'name: value' a line; flags win over it."),
+        switch(["check", "--check"], "Only check: say what would fail, and what will come out."),
+        switch(
+            ["look", "--look"], "Look at the pictures too, with the preview models: persons, faces, cuts."
         ),
-        switch(["dry_run", "--dry_run"], "Print every command and run nothing."),
-        switch(["as_json", "--json"], "With --dry_run: print the plan as one JSON object."),
+        switch(["dry_run", "--dry_run"], "Check, print every command, and run nothing."),
+        switch(["explain", "--explain"], "Say for every step why it will run or be skipped."),
+        switch(["as_json", "--json"], "With one of these four or --verify: print it as one JSON object."),
+        SectionedOption(
+            ["ignore", "--ignore"],
+            metavar="CODE",
+            multiple=True,
+            help="Go on in spite of the error with this code; can be repeated.",
+        ),
+        *(of_records if both else []),
         switch(["force", "--force"], "Run the steps again though they are up to date."),
         switch(["verbose", "--verbose"], "Say more: reasons, logs."),
         switch(["quiet", "--quiet"], "Say only what went wrong."),
@@ -117,7 +134,7 @@ def _run_options(name: str) -> list[click.Option]:
 
 def run_option_help() -> dict[str, str]:
     """The flags that are about one run and no setting, with their help."""
-    return {option.opts[0].lstrip("-"): option.help or "" for option in _run_options("")}
+    return {option.opts[0].lstrip("-"): option.help or "" for option in _run_options("", both=True)}
 
 
 # --------------------------------------------------------------------------------------------- one run
@@ -129,94 +146,16 @@ def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[st
     try:
         from rich.console import Console
 
-        console = Console(stderr=True, highlight=False, emoji=False)
-        if options["as_json"] and not options["dry_run"]:
-            raise config.SettingsError(["--json needs --dry_run: it prints the plan as data."])
-        settings_file = None if options["config"] is None else Path(options["config"])
-        job = config.load_job(stages, flags, settings_file)
-        from engines import load_engine
+        from commands.answer import answer
+        from commands.report import RunOptions
 
-        return _check_and_run(load_engine(job.engine), job, console, options)
-    except config.SettingsError as error:
-        for message in error.messages:
-            _print_problem(console, "error", message)
-        return EXIT_WRONG_REQUEST
+        console = Console(stderr=True, highlight=False, emoji=False)
+        return answer(stages, flags, RunOptions(**options), console)
     except _interruptions():
         click.echo("Interrupted. What was finished stays; run the same command again to go on.", err=True)
         return EXIT_INTERRUPTED
     finally:
         restore()
-
-
-def _check_and_run(engine: Engine, job: config.Job, console: Console, options: Mapping[str, Any]) -> int:
-    try:
-        findings = engine.check(job)
-    except OSError as error:  # a name that no file can have, a folder that may not be entered
-        _print_problem(
-            console, "error", f"{error.filename} cannot be used ({error.strerror}). Check the name."
-        )
-        return EXIT_WRONG_REQUEST
-    wrong = any(finding.level == "error" for finding in findings)
-    if not options["as_json"]:
-        for finding in findings:
-            if finding.level == "error" or not options["quiet"]:
-                _print_problem(console, finding.level, finding.as_text())
-    if wrong and not options["dry_run"]:
-        console.print("Nothing was started.")
-        return EXIT_WRONG_REQUEST
-    from execution.step import StepFailed
-
-    try:
-        if options["dry_run"]:
-            _print_plan(engine.plan(job), findings, options)
-            return EXIT_WRONG_REQUEST if wrong else 0
-        _run_plan(engine.plan(job), console, options)
-    except StepFailed as failure:
-        _print_problem(console, "error", str(failure))
-        return EXIT_FAILED
-    return 0
-
-
-def _run_plan(steps: Sequence[Step], console: Console, options: Mapping[str, Any]) -> None:
-    from execution.display import Display
-    from execution.runner import run_steps
-
-    display = Display(console, quiet=options["quiet"], verbose=options["verbose"])
-    run_steps(steps, display, force=options["force"])
-    if not options["quiet"]:
-        last = steps[-1]
-        _print_result(str(last.outputs[0] if len(last.outputs) == 1 else last.folder))
-
-
-def _print_plan(steps: Sequence[Step], findings: Sequence[Finding], options: Mapping[str, Any]) -> None:
-    import json
-    from dataclasses import asdict
-
-    from execution.runner import plan_run
-
-    planned: list[Planned] = plan_run(steps, force=options["force"])
-    if options["as_json"]:
-        data = {
-            "steps": [entry.as_data() for entry in planned],
-            "findings": [asdict(finding) for finding in findings],
-        }
-        _print_result(json.dumps(data, indent=2, ensure_ascii=False))
-        return
-    for entry in planned:
-        _print_result(entry.as_line())
-
-
-def _print_result(text: str) -> None:
-    """On standard output. What it cannot encode is escaped: a finished run must not end in an error."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # None: a closed standard output
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _print_problem(console: Console, level: str, text: str) -> None:
-    from rich.text import Text
-
-    colours = {"error": "bold red", "warning": "yellow", "note": "cyan"}
-    console.print(Text.assemble((f"{level}: ", colours[level]), text.strip()), soft_wrap=True)
 
 
 def _interruptions() -> tuple[type[BaseException], ...]:

@@ -1,0 +1,79 @@
+"""What would make a Job fail on the preview engine, and what it will make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config import PREPROCESSING, Job
+from engines import normalising, source_folder
+from engines.checks import common_findings
+from engines.findings import Finding, kind
+from engines.interface import Prediction
+from engines.media_checks import upstream_media_findings
+from engines.preview import models
+
+MODELS_MISSING = kind(
+    "install.preview-models",
+    "error",
+    "The preview engine's models are not there",
+    "They find the person, the pose and the face; without them nothing can be made.",
+)
+OTHER_ENGINE = kind(
+    "source.engine",
+    "error",
+    "The folder was made by another engine",
+    "The puppet is moved by what its own stage 1 found; upstream's files do not hold it.",
+)
+
+
+def findings(job: Job) -> Iterator[Finding]:
+    """What would make the job fail on this engine."""
+    yield from common_findings(job, "preview")
+    if PREPROCESSING in job.stages:
+        yield from upstream_media_findings(job)
+    for name in models.MODELS:
+        try:
+            models.model_path(name)
+        except models.ModelsMissing as missing:
+            yield MODELS_MISSING.found(str(missing), "")
+            break
+    if PREPROCESSING not in job.stages and _made_by_another_engine(job):
+        what = (
+            f"--src_root_path: {job.src_root_path} was made by another engine's stage 1; the puppet needs "
+            f"{source_folder.TRACK}."
+        )
+        remedy = (
+            "Run run_preprocessing.py --engine preview, or generate with the engine that made the folder."
+        )
+        yield OTHER_ENGINE.found(what, remedy)
+
+
+def predict(job: Job) -> Prediction | None:
+    """Canvas and frames of the result; None while the media cannot be read."""
+    import preprocess
+    from media.normalise import normalised_frame_count
+
+    try:
+        if PREPROCESSING not in job.stages:
+            pose = preprocess.probe_video(job.src_root_path / source_folder.POSE)
+            return Prediction(width=pose.width, height=pose.height, frames=pose.frame_count)
+        video = preprocess.probe_video(job.video_path)
+        frame_count, rate = video.frame_count, video.rate
+        if normalising.is_needed(job):
+            rate = normalising.rate(job)
+            frame_count = normalised_frame_count(job.video_path, rate, job.frame_limit)
+        shape = (video.width, video.height)
+        if not job.replace:
+            picture = preprocess.read_picture(job.refer_path)
+            shape = (picture.shape[1], picture.shape[0])
+        width, height = preprocess.canvas_size(*shape, job.resolution[0] * job.resolution[1])
+        frames = len(preprocess.sample_indices(frame_count, float(rate), job.fps))
+        return Prediction(width=width, height=height, frames=frames)
+    except preprocess.MediaError:
+        return None
+
+
+def _made_by_another_engine(job: Job) -> bool:
+    folder = job.src_root_path
+    finished = all((folder / name).is_file() for name in source_folder.ALWAYS)
+    return finished and not (folder / source_folder.TRACK).is_file()

@@ -1,0 +1,1 @@
+"""Look: thin form."""

@@ -1,0 +1,1 @@
+"""Media beyond frames: traits, clean copies, sound, labels, the finish."""

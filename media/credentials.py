@@ -1,0 +1,5 @@
+"""Credentials: thin form."""
+
+
+class CredentialsError(Exception):
+    """Thin."""
