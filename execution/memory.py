@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-_SECONDS = 0.5
+_FIRST_PAUSE, _SECONDS = 0.02, 0.5
+"""Between samples: short at first, for steps that take less than a second, then longer and longer."""
 _LARGEST_SHARE = 0.05
 """Of one core's time: on a machine with very many processes the samples come less often."""
 
@@ -50,14 +51,15 @@ class PeakMemory:
     def _watch(self) -> None:
         self._sample_host()  # before anything that takes time: the shortest step has one
         with _opened_gpus(self._gpus) as gpus:
-            pause = 0.0
+            pause = usual = _FIRST_PAUSE
             while not self._over.wait(pause):
                 began = time.perf_counter()
                 process_ids = self._sample_host()
                 if gpus is not None:
                     with contextlib.suppress(Exception):  # a driver that cannot answer now may do so later
                         self.gpu_bytes = gpus.peak_of(process_ids)
-                pause = max(_SECONDS, (time.perf_counter() - began) / _LARGEST_SHARE)
+                usual = min(2 * usual, _SECONDS)
+                pause = max(usual, (time.perf_counter() - began) / _LARGEST_SHARE)
 
     def _sample_host(self) -> set[int]:
         import psutil

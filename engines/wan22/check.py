@@ -11,9 +11,8 @@ from engines.interface import Prediction
 from engines.media_checks import upstream_media_findings
 from engines.wan22.installation import installation_findings
 from engines.wan22.machine_check import machine_findings
-from engines.wan22.prediction import predict
+from engines.wan22.prediction import canvas_shape, predict
 from engines.wan22.weights import weights_findings
-from engines.wan22.windows import sharing_remedies
 
 _DRIFT_SECONDS = 25
 
@@ -106,7 +105,10 @@ def _windows(job: Job, predicted: Prediction) -> Iterator[Finding]:
             f"--nproc_per_node: upstream cannot share a picture of {predicted.width}x{predicted.height} "
             f"among {job.nproc_per_node} GPUs."
         )
-        yield SHARING.found(what, sharing_remedies(job, predicted))
+        from engines.wan22 import sharing
+
+        shape = canvas_shape(job) if PREPROCESSING in job.stages else None
+        yield SHARING.found(what, sharing.remedies(job, predicted, shape))
     if FINISHING in job.stages and job.fps > 0 and predicted.frames > _DRIFT_SECONDS * job.fps:
         what = f"The result is {predicted.frames / job.fps:.0f} seconds long."
         yield DRIFT.found(what, "Split a long clip where it cuts, if colours drift.")

@@ -35,7 +35,7 @@ MEMORY: Final = (
         GPU_MEMORY,
         r"torch\.(?:cuda\.)?OutOfMemoryError|CUDA out of memory|CUDA (?:driver )?error: out of memory|"
         r"CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUDA failure 2: out of memory|"
-        r"Cuda failure (?:2 )?'out of memory'|BFCArena::AllocateRaw\w* Failed to allocate memory|"
+        r"Cuda failure (?:2 )?'out of memory'|BFCArena::AllocateRaw.* Failed to allocate memory|"
         r"Failed to CUDA (?:calloc|host alloc)",
         "The GPU ran out of memory. Try --t5_cpu, a smaller --frame_num, a smaller --resolution in stage 1, "
         "or several GPUs with --multi_gpu; see that no other program uses the GPU. --on_oom retry tries the "

@@ -41,7 +41,7 @@ LOADING: Final = (
         "weights-missing",
         r"^RuntimeError: (?P<path>\S+) is not existed!|"
         r"^FileNotFoundError: \[Errno 2\] .*?'(?P<file>[^']*\.(?:pth?|ckpt|onnx|safetensors|json|model))'|"
-        r"(?P<index>\S+ does not appear to have a file named \S+)|"
+        r"^\w+Error: (?P<index>\S+ does not appear to have a file named \S+)|"
         r"Error no file named \S+ found in directory (?P<folder>\S+?)\.?$|"
         r'External data path does not exist: "(?P<tensors>[^"]*)"',
         "A file of the weights is missing: {path}{file}{index}{folder}{tensors}. Download it (check "

@@ -58,6 +58,26 @@ def test_even_the_shortest_step_has_a_sample():
         assert (peak.host_bytes or 0) > MEBIBYTE
 
 
+def test_samples_come_quickly_at_first_and_twice_a_second_later():
+    class Over:
+        def __init__(self) -> None:
+            self.pauses: list[float] = []
+
+        def wait(self, pause: float) -> bool:
+            self.pauses.append(pause)
+            return len(self.pauses) == 9
+
+        def set(self) -> None:
+            pass
+
+    over = Over()
+    peak = PeakMemory(os.getpid())
+    peak._over = over  # type: ignore[assignment]
+    peak._watch()
+    assert over.pauses[0] == 0.02 and over.pauses[-1] >= 0.5
+    assert all(pause >= min(0.5, 0.02 * 2**number) for number, pause in enumerate(over.pauses))
+
+
 class Driver:
     """What nvidia-ml-py offers, with figures of the test's own."""
 

@@ -1,26 +1,10 @@
-"""What the stand-in's scripts share: progress bars, records, faults, and small videos in upstream's formats.
+"""What the stand-in's scripts share: progress bars, records, and small videos in upstream's formats.
 
 Everything is steered by environment variables, so that the command under test stays word for word upstream's:
 
 STANDIN_RECORD=FILE    every process appends JSON objects, one a line: how it was started, what it found
 STANDIN_SECONDS=S      spread the work over about S seconds (default 0; 3 with the fault `slow`)
-STANDIN_FAULT=STAGE:MODE[,STAGE:MODE]   STAGE is `preprocess` or `generate`; MODE is one of
-    exit0_no_file          the log of a good run, exit 0, no video written
-    truncated_file         the last video is cut in half, exit 0
-    empty_file             the last video has 0 bytes, exit 0
-    wrong_frame_count      preprocess: src_face.mp4 lacks its last 3 frames; generate: the result does; exit 0
-    save_failed            generate only: "save_video failed, error: ..." then "Finished.", no file, exit 0
-    out_of_memory          torch.OutOfMemoryError with its traceback in the middle of the work, exit 1
-    crash_midway           RuntimeError in the middle of the work, some outputs written, exit 1
-    killed                 SIGKILL to itself in the middle of the work, as the kernel does when memory ends
-    no_cuda                generate only: dies while importing, as upstream does without a GPU, exit 1
-    hang                   prints, then sleeps for ever in the middle of the work; dies of SIGTERM
-    ignore_sigterm         the same, but ignores SIGTERM and SIGINT
-    ignore_sigterm_child   hangs beside a child in its own session that ignores SIGTERM and SIGINT;
-                           both process ids go to the record
-    chatty                 some MB of lines on both streams, then goes on well
-    invalid_utf8           bytes that are no UTF-8 on both streams, then goes on well
-    slow                   spreads its work (STANDIN_SECONDS)
+STANDIN_FAULT=STAGE:MODE[,...]  misbehave; `standin_faults.py` lists the modes
 STANDIN_TORCHRUN_GRACE=S   how long the launcher of ranks waits after SIGTERM (default 30, as torchrun)
 """
 
@@ -28,41 +12,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy as np
-
-COMMON_FAULTS = {
-    "exit0_no_file", "truncated_file", "empty_file", "wrong_frame_count", "out_of_memory", "crash_midway",
-    "killed", "hang", "ignore_sigterm", "ignore_sigterm_child", "chatty", "invalid_utf8", "slow",
-}  # fmt: skip
-FAULTS = {"preprocess": COMMON_FAULTS, "generate": COMMON_FAULTS | {"save_failed", "no_cuda"}}
-
-# A traceback names this class as torch does, without a torch to import.
-OutOfMemoryError = type("OutOfMemoryError", (RuntimeError,), {"__module__": "torch"})
-
-
-def fault_of(stage: str) -> str:
-    """The fault asked for in this stage, or an empty string. An unknown fault ends the process (exit 70)."""
-    wanted = ""
-    for item in filter(None, os.environ.get("STANDIN_FAULT", "").split(",")):
-        name, _, mode = item.partition(":")
-        if mode not in FAULTS.get(name, set()):
-            print(f"stand-in: unknown fault {item!r}", file=sys.stderr)
-            raise SystemExit(70)
-        if name == stage:
-            wanted = mode
-    return wanted
-
 
 def record(**facts: Any) -> None:
     """Append one line to STANDIN_RECORD; one write, so that several ranks cannot mix their lines."""
@@ -164,71 +123,6 @@ def walk(bar: Bar, duration: float, midway: Callable[[], None] | None = None) ->
             midway()
         if duration:
             time.sleep(duration / bar.total)
-
-
-def _sleep_for_ever() -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    while True:
-        time.sleep(3600)
-
-
-def _ignore_signals() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _hang_beside_child() -> NoReturn:
-    code = "import signal,time;[signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGINT)];" \
-        "print('ready', flush=True);time.sleep(3600)"  # fmt: skip
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
-    assert child.stdout is not None
-    child.stdout.readline()
-    record(event="hang", child=child.pid)
-    _sleep_for_ever()
-
-
-def misbehave(fault: str) -> None:
-    """Carry out the faults that happen in the middle of the work; return for the others."""
-    if fault == "out_of_memory":
-        raise OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 2.47 GiB. GPU 0 has a total capacity of 79.15 GiB of "
-            "which 1.02 GiB is free. Including non-PyTorch memory, this process has 78.12 GiB memory in use. "
-            "Of the allocated memory 74.90 GiB is allocated by PyTorch, and 2.51 GiB is reserved by PyTorch "
-            "but unallocated. If reserved but unallocated memory is large try setting "
-            "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid fragmentation."
-        )
-    if fault == "crash_midway":
-        raise RuntimeError(
-            "The size of tensor a (20) must match the size of tensor b (21) at non-singleton dimension 2"
-        )
-    if fault == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if fault == "ignore_sigterm_child":
-        _hang_beside_child()
-    if fault in ("hang", "ignore_sigterm"):
-        if fault == "ignore_sigterm":
-            _ignore_signals()
-        record(event="hang", child=None)
-        _sleep_for_ever()
-    if fault == "chatty":
-        for number in range(20_000):
-            line = f"noise {number:06d} {'x' * 100}\n"
-            sys.stdout.write(line)
-            sys.stderr.write(line)
-    if fault == "invalid_utf8":
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            stream.buffer.write(b"bad bytes \xff\xfe\xc3\x28 end\n")
-            stream.buffer.flush()
-
-
-def spoil(path: Path, fault: str) -> None:
-    """Damage a finished file where the fault asks for it."""
-    if fault == "truncated_file":
-        os.truncate(path, path.stat().st_size // 2)
-    elif fault == "empty_file":
-        os.truncate(path, 0)
 
 
 def plane(
