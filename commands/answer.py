@@ -88,7 +88,10 @@ def make_report(engine: Engine, job: Job, console: Console, options: RunOptions)
         _refuse_unknown_codes(options.ignore)
     findings = list(_findings(engine, job, console, options))
     ignored = [finding.as_warning() if finding.code in options.ignore else finding for finding in findings]
-    return Report(ignored, engine.predict(job), estimate=_estimate(engine, job))
+    from commands.estimating import estimate_in_words
+
+    predicted = engine.predict(job)
+    return Report(ignored, predicted, estimate=estimate_in_words(engine, job, predicted) if predicted else "")
 
 
 def _findings(engine: Engine, job: Job, console: Console, options: RunOptions) -> Sequence[Finding]:
@@ -105,8 +108,9 @@ def _findings(engine: Engine, job: Job, console: Console, options: RunOptions) -
 
 
 def _look(job: Job, console: Console, *, quiet: bool) -> list[Finding]:
-    from engines.preview.look import look_findings
     from rich.progress import Progress
+
+    from engines.preview.look import look_findings
 
     if quiet:
         return list(look_findings(job, lambda phase, done, total: None))
@@ -133,7 +137,3 @@ def _refuse_unknown_codes(codes: Sequence[str]) -> None:
                 for code in unknown
             ]
         )
-
-
-def _estimate(engine: Engine, job: Job) -> str:
-    return ""

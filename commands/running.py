@@ -44,6 +44,9 @@ def run(engine: Engine, job: Job, report: Report, console: Console, options: Run
             if report.refused:
                 show(report, console, options)
                 return EXIT_WRONG_REQUEST
+    from commands.estimating import remember
+
+    remember(engine, job, engine.predict(job), done)
     if GENERATION in job.stages:
         from commands.recording import write
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from commands.report import Report, RunOptions
     from engines.findings import Finding
+    from engines.interface import Prediction
 
 
 def show(report: Report, console: Console, options: RunOptions) -> None:
@@ -23,7 +24,7 @@ def show(report: Report, console: Console, options: RunOptions) -> None:
         if finding.level == "error" or not options.quiet:
             print_finding(console, finding, with_why=options.verbose or options.check)
     if report.predicted is not None and not options.quiet and not report.refused:
-        console.print(prediction_in_words(report), soft_wrap=True, style="dim")
+        console.print(prediction_in_words(report.predicted, report.estimate), soft_wrap=True, style="dim")
     if report.refused and not options.only_shows:
         console.print("Nothing was started.")
     if options.check and not report.refused and not options.quiet:
@@ -32,10 +33,8 @@ def show(report: Report, console: Console, options: RunOptions) -> None:
         print_result(entry.as_explanation() if options.explain else entry.as_line())
 
 
-def prediction_in_words(report: Report) -> str:
+def prediction_in_words(predicted: Prediction, estimate: str) -> str:
     """One line on what will come out, and what it will cost."""
-    predicted = report.predicted
-    assert predicted is not None
     parts = [f"Result: {predicted.width}x{predicted.height}, {predicted.frames} frames"]
     if predicted.windows is not None:
         windows = "1 window" if predicted.windows == 1 else f"{predicted.windows} windows"
@@ -45,7 +44,7 @@ def prediction_in_words(report: Report) -> str:
             surplus += f" (with 77: {predicted.surplus_frames_at_77})"
         parts.append(surplus)
     text = ", ".join(parts) + "."
-    return f"{text} {report.estimate}".strip()
+    return f"{text} {estimate}".strip()
 
 
 def print_result(text: str) -> None:

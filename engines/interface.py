@@ -39,6 +39,7 @@ class Engine(Protocol):
     """One upstream system."""
 
     name: str
+    uses_gpu: bool
 
     def check(self, job: Job) -> Sequence[Finding]:
         """Look for what would make the job fail, in well under a second, importing nothing heavy."""
@@ -54,6 +55,9 @@ class Engine(Protocol):
 
     def describe(self, job: Job) -> Mapping[str, Any]:
         """Facts of today that a step's record keeps too, by the same names: upstream's commit, versions."""
+
+    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, float]:
+        """The work of each step by its name, in units with which its time grows."""
 
     def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
         """The job made to need less memory by one rung, and that rung in words; None at the end.

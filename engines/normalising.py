@@ -28,8 +28,9 @@ def copy_path(job: Job) -> Path:
 
 def rate(job: Job) -> Fraction:
     """Frames a second of the copy."""
-    import preprocess
     from media.normalise import normalised_rate
+
+    import preprocess
 
     return normalised_rate(preprocess.probe_video(job.video_path), job.fps)
 
@@ -53,8 +54,9 @@ def normalise_step(job: Job) -> Step:
 
 
 def _write(job: Job, run: StepRun) -> None:
-    import preprocess
     from media.normalise import write_normalised
+
+    import preprocess
 
     try:
         write_normalised(
@@ -69,8 +71,9 @@ def _write(job: Job, run: StepRun) -> None:
 
 
 def _verify(job: Job, folder: Path) -> None:
-    import preprocess
     from media.normalise import normalised_frame_count
+
+    import preprocess
 
     try:
         expected = normalised_frame_count(job.video_path, rate(job), job.frame_limit)

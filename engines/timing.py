@@ -1,7 +1,7 @@
 """When the frames of a result belong: the rate of stage 1, and which sound goes with them.
 
-Upstream plays every result at 30 frames a second. The true rate is known when stage 1 is planned, and is kept in
-its record, so that stage 2 alone knows it too.
+Upstream plays every result at 30 frames a second. The true rate is known when stage 1 is planned, and is kept
+in its record, so that stage 2 alone knows it too.
 """
 
 from __future__ import annotations

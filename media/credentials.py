@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import importlib
 import io
+import json
 import re
 import struct
 import zlib
@@ -29,7 +30,7 @@ _SETTINGS: Final = {
     "builder": {"thumbnail": {"enabled": False}},
 }
 _UNTRUSTED: Final = "signingCredential.untrusted"
-"""The reader's word for a certificate that its own list of issuers lacks. Which list counts is the viewer's."""
+"""The reader's word for an issuer that is not on its own list. Which list counts is for the viewer to say."""
 
 _ALGORITHMS: Final = {
     "06082a8648ce3d030107": "es256",  # elliptic curve P-256
@@ -41,6 +42,7 @@ _ALGORITHMS: Final = {
 }
 """The signature for a key, by the object identifier (DER, hexadecimal) in the head of its PKCS #8 form."""
 
+_ANY_KIND: Final = "application/octet-stream"
 _KEY_HEAD: Final = 48
 _LARGEST_PEM: Final = 2**20
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----")
@@ -56,9 +58,11 @@ def check_credentials(certificate: Path, key: Path) -> str | None:
     A picture of one pixel is signed in memory and read back: that finds what a reader would find later (a key
     of another certificate, a purpose that is not allowed, a certificate that has expired).
     """
+    source_type = SOURCE_TYPES + "algorithmicMedia"
     try:
-        signed = io.BytesIO()
-        _sign(io.BytesIO(_one_pixel()), signed, "image/png", {"title": "trial"}, [], _Pair(certificate, key))
+        pair = _Pair(certificate, key)
+        manifest = _manifest("trial", "image/png", source_type, ingredients=0)
+        _sign(io.BytesIO(_one_pixel()), io.BytesIO(), "image/png", manifest, [], pair)
     except CredentialsError as error:
         return str(error)
     return None
@@ -90,18 +94,7 @@ def sign(
     Raises:
         CredentialsError: the library is missing, the pair is not usable, or a file cannot be read or written.
     """
-    action: dict[str, Any] = {
-        "action": "c2pa.created",
-        "digitalSourceType": source_type,
-        "softwareAgent": {"name": "Understudy", "version": VERSION},
-    }
-    if ingredients:
-        action["parameters"] = {"ingredientIds": [_label(number) for number in range(len(ingredients))]}
-    manifest = {
-        "title": title,
-        "format": "video/mp4",
-        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
-    }
+    manifest = _manifest(title, "video/mp4", source_type, ingredients=len(ingredients))
     try:
         with video.open("rb") as source, target.open("w+b") as destination:
             _sign(source, destination, "video/mp4", manifest, ingredients, _Pair(certificate, key))
@@ -124,6 +117,22 @@ def read_credentials(video: Path) -> Mapping[str, Any] | None:
             return None if reader is None else _read(reader)
     except (OSError, c2pa.C2paError) as error:
         raise CredentialsError(f"{video}: its Content Credentials cannot be read ({error}).") from error
+
+
+def _manifest(title: str, kind: str, source_type: str, *, ingredients: int) -> dict[str, Any]:
+    action: dict[str, Any] = {
+        "action": "c2pa.created",
+        "digitalSourceType": source_type,
+        "softwareAgent": {"name": "Understudy", "version": VERSION},
+    }
+    if ingredients:
+        action["parameters"] = {"ingredientIds": [_label(number) for number in range(ingredients)]}
+    return {
+        "claim_generator_info": [{"name": "Understudy", "version": VERSION}],
+        "title": title,
+        "format": kind,
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
+    }
 
 
 # ------------------------------------------------------------------------------------------ the library
@@ -152,7 +161,9 @@ def _read_pem(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(_LARGEST_PEM + 1)
     except OSError as error:
-        raise CredentialsError(f"{path} cannot be read ({error.strerror}). Give a file in PEM form.") from error
+        raise CredentialsError(
+            f"{path} cannot be read ({error.strerror}). Give a file in PEM form."
+        ) from error
     if len(content) > _LARGEST_PEM or not _PEM.search(content):
         raise CredentialsError(f"{path} is not in PEM form (-----BEGIN ...). Convert it with openssl.")
     return content
@@ -190,32 +201,74 @@ def _sign(
 ) -> None:
     """Sign a stream into another, and have the library's reader confirm it."""
     c2pa = _library()
-    untold = [{"action": "c2pa.created", "digitalSourceType": SOURCE_TYPES + "trainedAlgorithmicMedia"}]
-    manifest = {
-        "claim_generator_info": [{"name": "Understudy", "version": VERSION}],
-        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": untold}}],
-        **manifest,
-        "ingredients": [],
-    }
-    readable = set(c2pa.Builder.get_supported_mime_types())
-    streamed = []
-    for number, (path, title) in enumerate(ingredients):
-        format_, described = _ingredient(number, path, title)
-        if format_ in readable:
-            streamed.append((path, format_, described))
-        else:
-            manifest["ingredients"].append(described)
     try:
         context = c2pa.Context.from_dict(_SETTINGS)
         builder = c2pa.Builder(manifest, context)
-        for path, format_, described in streamed:
-            _add_ingredient(c2pa, builder, path, format_, described)
+        for number, (path, title) in enumerate(ingredients):
+            _add_ingredient(c2pa, builder, number, path, title)
         info = c2pa.C2paSignerInfo(pair.algorithm, pair.certificate, pair.key, None)
         with c2pa.Signer.from_info(info) as signer:
             builder.sign(signer, kind, source, destination)
         destination.seek(0)
         found = _read(c2pa.Reader(kind, destination, context=context))
     except c2pa.C2paError as error:
-        raise CredentialsError(f"{pair.name} and its key do not sign: {_plain(error)}") from error
+        raise CredentialsError(f"{pair.name} and its key do not sign: {_plain(error)}.") from error
     if wrong := _failures(found):
         raise CredentialsError(f"{pair.name} and its key do not sign as they should: {wrong}.")
+
+
+def _add_ingredient(c2pa: Any, builder: Any, number: int, path: Path, title: str) -> None:
+    """Name a file as what the result was made from, with credentials of its own if it has any."""
+    with path.open("rb") as file:
+        described = {
+            "title": title,
+            "relationship": "inputTo",
+            "label": _label(number),
+            "description": f"SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}",
+        }
+    # A file of another kind than its name says is named all the same: it was used.
+    for kind in (guess_type(path.name)[0] or _ANY_KIND, _ANY_KIND):
+        with path.open("rb") as file:
+            try:
+                builder.add_ingredient(described, kind, file)
+            except c2pa.C2paError:
+                if kind == _ANY_KIND:
+                    raise
+            else:
+                return
+
+
+def _label(number: int) -> str:
+    return f"ingredient-{number}"
+
+
+def _read(reader: Any) -> dict[str, Any]:
+    with reader:
+        found: dict[str, Any] = json.loads(reader.json())
+    return found
+
+
+def _failures(found: Mapping[str, Any]) -> str:
+    """What the reader holds against the credentials, joined; not that it does not know the issuer."""
+    failures = found["validation_results"]["activeManifest"]["failure"]
+    return "; ".join(
+        str(failure.get("explanation") or failure["code"])
+        for failure in failures
+        if failure["code"] != _UNTRUSTED
+    )
+
+
+def _plain(error: Exception) -> str:
+    return str(error).removeprefix("Signature: ").strip().rstrip(".")
+
+
+def _one_pixel() -> bytes:
+    """A black picture of 1x1, PNG."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks

@@ -4,6 +4,7 @@ die as torchrun's do.
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -17,10 +18,30 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.verification import verify_generated, verify_source
+from engines.wan22.diagnose import diagnose
+from execution.step import StepFailed
 from tests.standin import read_record
-from tests.standin.world import PATIENCE, World, describe, make_world, outline
+from tests.standin.world import PATIENCE, World, describe, make_world, outline, standin_faults
 
 LOGS = Path(__file__).parent / "data/upstream_logs"
+STAGES = ("preprocess", "generate")
+FAULTS = standin_faults()
+SMALL = ["--resolution_area", "320", "180"]
+SAYS = {
+    "mask_empty": "is empty in every frame",
+    "mask_full": "covers the whole picture",
+    "background_not_black": "is not black where src_mask.mp4 is",
+    "background_late": "is not black where src_mask.mp4 is",
+    "wrong_canvas": "src_bg.mp4 is 336x176; it must be 320x176",
+    "face_wrong_size": "src_face.mp4 is 256x256; it must be 512x512",
+    "reference_missing": "src_ref.png does not exist",
+    "damaged_file": "is damaged",
+    "black_video": "is black",
+    "half_black_video": "is mostly black",
+    "frozen_video": "one frozen picture",
+    "wrong_size": "was expected",
+}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in's faults are POSIX signals")
 
@@ -57,6 +78,57 @@ def test_a_failed_save_is_swallowed(world: World, tmp_path: Path) -> None:
     assert [line.split(b"INFO: ")[1][:18] for line in finished.stdout.splitlines()[-2:]] == [
         b"save_video failed,", b"Finished."
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", sorted(FAULTS["BAD_SOURCES"] | {"damaged_file"}))
+def test_bad_sources_come_with_exit_0_and_are_refused(world: World, tmp_path: Path, mode: str) -> None:
+    finished = world.run("preprocess", tmp_path, "--replace_flag", *SMALL, STANDIN_FAULT=f"preprocess:{mode}")
+    assert finished.returncode == 0, finished.stdout.decode()
+    with pytest.raises(StepFailed) as failure:
+        verify_source(tmp_path, replace=True, exact_background=False)
+    assert SAYS[mode] in str(failure.value)
+
+
+@pytest.mark.parametrize("mode", sorted((FAULTS["BAD_RESULTS"] - {"save_failed"}) | {"damaged_file"}))
+def test_bad_results_come_with_exit_0_and_are_refused(world: World, tmp_path: Path, mode: str) -> None:
+    finished = world.run("generate", tmp_path, STANDIN_FAULT=f"generate:{mode}")
+    assert finished.returncode == 0, finished.stdout.decode()
+    with pytest.raises(StepFailed) as failure:
+        verify_generated(tmp_path, name="result.mp4", pose=world.source / "src_pose.mp4")
+    assert SAYS[mode] in str(failure.value)
+
+
+@pytest.mark.parametrize("flags", [[], ["--replace_flag"]], ids=["animate", "replace"])
+def test_what_it_makes_without_a_fault_is_verified(world: World, tmp_path: Path, flags: list[str]) -> None:
+    assert world.run("preprocess", tmp_path, *flags, *SMALL).returncode == 0
+    verify_source(tmp_path, replace=bool(flags), exact_background=False)
+    source = ["--src_root_path", str(tmp_path)]
+    assert world.run("generate", tmp_path, *flags, *source).returncode == 0
+    verify_generated(tmp_path, name="result.mp4", pose=tmp_path / "src_pose.mp4")
+
+
+SPOKEN = [
+    (stage, mode)
+    for stage in STAGES
+    for mode in sorted(FAULTS["FAULTS"][stage])
+    if mode in FAULTS["MESSAGES"]
+]
+
+
+@pytest.mark.parametrize(
+    ("stage", "mode"), [*SPOKEN, ("generate", "flash_attn_missing"), ("generate", "libpng")]
+)
+def test_a_failure_ends_with_1_and_its_cause_is_understood(
+    world: World, tmp_path: Path, stage: str, mode: str
+) -> None:
+    flags = ["--replace_flag", *SMALL] if stage == "preprocess" else []
+    finished = world.run(stage, tmp_path, *flags, STANDIN_FAULT=f"{stage}:{mode}")
+    assert finished.returncode == 1 and b"Traceback (most recent call last)" in finished.stdout
+    if mode in FAULTS["MESSAGES"]:
+        _, name, message = FAULTS["MESSAGES"][mode]
+        assert f"{name}: {message}".encode() in finished.stdout
+    assert diagnose(finished.stdout.decode()) is not None
+    assert not (tmp_path / "result.mp4").exists() and not (tmp_path / "src_mask.mp4").exists()
 
 
 @pytest.mark.parametrize("stage", ["preprocess", "generate"])
@@ -157,7 +229,7 @@ def test_it_records_how_it_was_started(world: World, tmp_path: Path) -> None:
         check=True,
         env=world.environment(STANDIN_RECORD=str(record), MARK="here"),
     )  # fmt: skip
-    (entry,) = read_record(record)
+    entry = read_record(record)[0]
     assert entry["script"] == "generate" and entry["argv"][-2:] == ["--base_seed", "7"]
     assert entry["cwd"] == str(tmp_path.resolve()) and entry["env"]["MARK"] == "here"
     assert entry["cv2_first"] is False and entry["float32_matmul_precision"] == "highest"
@@ -173,9 +245,66 @@ def test_it_sees_what_a_launcher_did(world: World, tmp_path: Path) -> None:
     python, *rest = world.command("generate", tmp_path)
     environment = world.environment(STANDIN_RECORD=str(record))
     subprocess.run([python, "-c", launch, *rest], capture_output=True, env=environment, check=True)
-    (entry,) = read_record(record)
+    entry = read_record(record)[0]
     assert entry["cv2_first"] is True and entry["float32_matmul_precision"] == "high"
     assert entry["argv"] == rest
+
+
+def encoded(path: Path) -> list[str]:
+    return [entry["prompt"] for entry in read_record(path) if entry["event"] == "encode"]
+
+
+def test_the_prompt_is_read_but_not_handed_to_the_model(world: World, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    finished = world.run("generate", tmp_path, "--prompt", "a dance", STANDIN_RECORD=str(record))
+    assert b"INFO: Input prompt: a dance\n" in finished.stdout
+    assert encoded(record) == ["视频中的人在做动作"]
+
+
+def test_the_model_encodes_the_text_that_it_is_given(world: World, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    launch = (
+        "import sys, runpy, functools; sys.argv = sys.argv[1:]; sys.path[0] = sys.argv[0].rpartition('/')[0];"
+        "import wan; inner = wan.WanAnimate.generate;"
+        "wan.WanAnimate.generate = lambda *a, **k: inner(*a, **{'input_prompt': 'a dance', **k});"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    python, *rest = world.command("generate", tmp_path, "--base_seed", "3", "--frame_num", "21")
+    environment = world.environment(STANDIN_RECORD=str(record))
+    subprocess.run([python, "-c", launch, *rest], capture_output=True, env=environment, check=True)
+    assert encoded(record) == ["a dance"]
+    (called,) = [entry for entry in read_record(record) if entry["event"] == "generate"]
+    assert (called["seed"], called["frame_num"], called["refert_num"]) == (3, 21, 1)
+
+
+def test_seed_and_text_shape_the_result_and_nothing_else_does(world: World, tmp_path: Path) -> None:
+    made = []
+    for seed in ("1", "1", "2"):
+        assert world.run("generate", tmp_path, "--base_seed", seed).returncode == 0
+        made.append((tmp_path / "result.mp4").read_bytes())
+    assert made[0] == made[1] != made[2]
+
+
+def test_the_models_calls_have_upstreams_parameters(world: World) -> None:
+    code = (
+        "import inspect, wan; show = lambda f: print([(n, repr(p.default)) for n, p in "
+        "inspect.signature(f).parameters.items() if p.default is not p.empty]);"
+        "show(wan.WanAnimate.__init__); show(wan.WanAnimate.generate)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=world.checkout, capture_output=True, text=True, check=True
+    )
+    made, called = map(dict, map(ast.literal_eval, shown.stdout.splitlines()))
+    no = "False"
+    assert made == {
+        "device_id": "0", "rank": "0", "t5_fsdp": no, "dit_fsdp": no, "use_sp": no, "t5_cpu": no,
+        "init_on_cpu": "True", "convert_model_dtype": no, "use_relighting_lora": no,
+    }  # fmt: skip
+    assert called == {
+        "replace_flag": no, "clip_len": "77", "refert_num": "1", "shift": "5.0", "sample_solver": "'dpm++'",
+        "sampling_steps": "20", "guide_scale": "1", "input_prompt": "''", "n_prompt": "''", "seed": "-1",
+        "offload_model": "True",
+    }  # fmt: skip
 
 
 def test_a_png_reference_is_fatal_unless_opencv_came_first(world: World, tmp_path: Path) -> None:
@@ -208,7 +337,8 @@ def test_two_ranks_draw_bars_and_one_logs_and_saves(world: World, tmp_path: Path
         ranks_command(world, tmp_path, "--frame_num", "21"), capture_output=True, check=True,
         env=world.environment(STANDIN_RECORD=str(record)),
     )  # fmt: skip
-    entries = sorted(read_record(record), key=lambda entry: entry["rank"])
+    starts = [entry for entry in read_record(record) if entry["event"] == "start"]
+    entries = sorted(starts, key=lambda entry: entry["rank"])
     assert [entry["rank"] for entry in entries] == [0, 1]
     assert all(entry["session"] == entry["pid"] for entry in entries)
     assert finished.stdout.count(b"Finished.") == 1 and describe(tmp_path / "result.mp4")["frames"] == 30

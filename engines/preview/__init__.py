@@ -19,6 +19,7 @@ class PreviewEngine:
     """A quick puppet on the CPU: framing, tracking, mask and retargeting before anyone pays for a GPU."""
 
     name = "preview"
+    uses_gpu = False
 
     def check(self, job: Job) -> Sequence[Finding]:
         """See :class:`engines.interface.Engine`."""
@@ -41,6 +42,11 @@ class PreviewEngine:
     def describe(self, job: Job) -> Mapping[str, Any]:
         """See :class:`engines.interface.Engine`. All its versions are our own."""
         return {}
+
+    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, float]:
+        """See :class:`engines.interface.Engine`. Pixels of all frames."""
+        pixels = float(predicted.width * predicted.height * predicted.frames)
+        return {"preprocess": pixels, "generate": pixels}
 
     def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
         """See :class:`engines.interface.Engine`. It holds no large model: there is nothing to relieve."""

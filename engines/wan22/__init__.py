@@ -16,6 +16,7 @@ class Wan22Engine:
     """The official Wan2.2-Animate-14B."""
 
     name = "wan22"
+    uses_gpu = True
 
     def check(self, job: Job) -> Sequence[Finding]:
         """See :class:`engines.interface.Engine`."""
@@ -40,6 +41,12 @@ class Wan22Engine:
         from engines.wan22.facts import of_upstream
 
         return of_upstream(job)
+
+    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, float]:
+        """See :class:`engines.interface.Engine`. Operations in stage 2, frames in stage 1."""
+        from engines.wan22.prediction import workload
+
+        return workload(job, predicted)
 
     def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
         """See :class:`engines.interface.Engine`."""

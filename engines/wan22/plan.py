@@ -11,6 +11,7 @@ from engines import finishing, normalising, source_folder, verification
 from engines.interface import Prediction
 from engines.wan22 import checkout, facts, prediction, progress
 from engines.wan22.diagnose import diagnose
+from engines.wan22.windows import UPSTREAM_FRAME_NUM
 from execution.step import Published, Step
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -86,7 +87,7 @@ def generate_step(job: Job, predicted: Prediction | None) -> Step:
 
     ``predicted`` holds the length of the windows; it is None only for a job that ``check`` refuses.
     """
-    frame_num = job.frame_num or (predicted and predicted.frame_num) or progress.UPSTREAM_FRAME_NUM
+    frame_num = job.frame_num or (predicted and predicted.frame_num) or UPSTREAM_FRAME_NUM
     generated = finishing.generated_path(job)
     script = job.wan22_dir / checkout.GENERATE_SCRIPT
     argv: list[str | Published] = [str(job.wan22_python)]

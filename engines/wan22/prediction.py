@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 from itertools import accumulate, repeat
 from pathlib import Path
+from typing import Final
 
 from config import PREPROCESSING, SOURCE_FPS, Job
 from engines import normalising, source_folder
 from engines.interface import Prediction
 from engines.wan22.interpreter import InterpreterError, probe_interpreter
-from engines.wan22.windows import UPSTREAM_FRAME_NUM, choose_frame_num, tokens, windows_of
+from engines.wan22.windows import (
+    UPSTREAM_FRAME_NUM,
+    choose_frame_num,
+    step_cost,
+    tokens,
+    windows_of,
+)
+
+_UPSTREAM_STEPS: Final = 20
 
 
 def predict(job: Job) -> Prediction | None:
@@ -70,6 +79,18 @@ def written_frame_count(
     exact = python >= (3, 12)
     seconds = math.fsum(repeat(period, count)) if exact else list(accumulate(repeat(period, count)))[-1]
     return math.ceil(seconds / period) if moviepy.startswith("1.") else int(seconds * rate)
+
+
+def workload(job: Job, predicted: Prediction) -> dict[str, float]:
+    """Stage 1's work in frames; stage 2's in operations of all diffusion steps."""
+    if predicted.windows is None or predicted.tokens is None:
+        return {}
+    passes = 2 if (job.sample_guide_scale or 1.0) > 1 else 1
+    steps = (job.sample_steps or _UPSTREAM_STEPS) * passes * predicted.windows
+    return {
+        "preprocess": float(predicted.frames),
+        "generate": float(steps * step_cost(predicted.tokens)),
+    }
 
 
 def _written_frames(job: Job) -> int:

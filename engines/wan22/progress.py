@@ -11,9 +11,6 @@ from pathlib import PurePath
 
 from execution.step import Progress
 
-UPSTREAM_FRAME_NUM = 77
-"""Length of a window where --frame_num is not given."""
-
 _SAM_CHUNK = 400
 # Lengths are bounded: an expression that may run on is slow on a long line, and int() refuses long numbers.
 _BAR = re.compile(r"(?:([\w .-]{1,40}):\s{1,4})?\d{1,3}%\|[^|]{0,200}\|\s{0,4}(\d{1,9})/(\d{1,9})\s{1,4}\[")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,9 +14,19 @@ import av
 import cv2
 import numpy as np
 
-from tests.standin import STAGE_1, STAGE_2, make_checkpoints, make_standin, standin_environment
+from tests.standin import STAGE_1, STAGE_2, TEMPLATE, make_checkpoints, make_standin, standin_environment
 
 PATIENCE = 20  # seconds until a test gives up on a process
+
+
+def standin_faults() -> dict[str, Any]:
+    """What `standin_faults.py` defines: FAULTS by stage, MESSAGES, and the groups of faults."""
+    sys.path.append(str(TEMPLATE))
+    try:
+        return runpy.run_path(str(TEMPLATE / "standin_faults.py"))
+    finally:
+        sys.path.remove(str(TEMPLATE))
+        sys.modules.pop("standin_support", None)
 
 
 def write_clip(path: Path, frame_count: int, rate: int, width: int, height: int) -> Path:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.wan22 import progress
-from engines.wan22.plan import diagnose
+from engines.wan22 import windows
+from engines.wan22.diagnose import diagnose
 from engines.wan22.progress import GenerateReader, PreprocessReader
 from execution.step import Progress, ProgressReader
 
@@ -235,7 +235,7 @@ def test_a_bar_of_absurd_numbers_is_no_error():
 
 
 def test_upstreams_default_window_is_what_the_logs_say():
-    assert f"frame_num={progress.UPSTREAM_FRAME_NUM}" in read_log("generate_animate")
+    assert f"frame_num={windows.UPSTREAM_FRAME_NUM}" in read_log("generate_animate")
 
 
 # ----------------------------------------------------------------------------------------------- diagnosis
@@ -256,12 +256,12 @@ def test_upstreams_default_window_is_what_the_logs_say():
 )
 def test_failures_that_do_not_explain_themselves_are_explained(log, words):
     explained = diagnose("some lines before\n" + log)
-    assert explained and all(word in explained for word in words)
+    assert explained and all(word in explained.text for word in words)
 
 
 def test_the_golden_log_of_a_swallowed_error_is_understood():
     explained = diagnose(read_log("generate_save_failed"))
-    assert explained and "could not write its video" in explained
+    assert explained and "could not write its video" in explained.text
 
 
 def test_a_good_log_has_no_diagnosis():

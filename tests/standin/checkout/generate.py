@@ -1,6 +1,6 @@
 """Stand-in for upstream's stage 2: the same options, checks, output lines and file; no networks.
 
-The modes of misbehaviour are listed in standin_support.py.
+The modes of misbehaviour are listed in standin_faults.py.
 """
 
 import sys
@@ -16,7 +16,8 @@ from pathlib import Path  # noqa: E402
 
 import torch  # noqa: E402  the stand-in beside this file, or a real one
 import wan  # noqa: E402
-from standin_support import fault_of, record_start  # noqa: E402
+from standin_faults import START, fault_of, strike  # noqa: E402
+from standin_support import record_start  # noqa: E402
 
 TASKS = ["t2v-A14B", "i2v-A14B", "ti2v-5B", "animate-14B", "s2v-14B"]
 SIZES = ["720*1280", "1280*720", "480*832", "832*480", "704*1280", "1280*704", "1024*704", "704*1024"]
@@ -149,9 +150,31 @@ def generate(arguments: argparse.Namespace, fault: str) -> None:
         Path(arguments.image).open("rb").close()
         logging.info(f"Input image: {arguments.image}")
     logging.info("Creating Wan-Animate pipeline.")
-    model = wan.WanAnimate(arguments, rank, fault)
+    wan_animate = wan.WanAnimate(
+        config=wan.CONFIG,
+        checkpoint_dir=arguments.ckpt_dir,
+        device_id=int(os.getenv("LOCAL_RANK", "0")),
+        rank=rank,
+        t5_fsdp=arguments.t5_fsdp,
+        dit_fsdp=arguments.dit_fsdp,
+        use_sp=arguments.ulysses_size > 1,
+        t5_cpu=arguments.t5_cpu,
+        convert_model_dtype=arguments.convert_model_dtype,
+        use_relighting_lora=arguments.use_relighting_lora,
+    )
     logging.info("Generating video ...")
-    video = model.generate("cv2" in modules_at_start)
+    video = wan_animate.generate(  # without the prompt, as upstream
+        src_root_path=arguments.src_root_path,
+        replace_flag=arguments.replace_flag,
+        refert_num=arguments.refert_num,
+        clip_len=arguments.frame_num,
+        shift=arguments.sample_shift,
+        sample_solver=arguments.sample_solver,
+        sampling_steps=arguments.sample_steps,
+        guide_scale=arguments.sample_guide_scale,
+        seed=arguments.base_seed,
+        offload_model=arguments.offload_model,
+    )
     if rank == 0:
         save_file = arguments.save_file or default_name(arguments)
         logging.info(f"Saving generated video to {save_file}")
@@ -162,8 +185,7 @@ def generate(arguments: argparse.Namespace, fault: str) -> None:
 def main() -> None:
     fault = fault_of("generate")
     record_start("generate", modules_at_start, torch.get_float32_matmul_precision())
-    if fault == "no_cuda":
-        raise AssertionError("Torch not compiled with CUDA enabled")
+    strike(fault, START)
     generate(parse_arguments(), fault)
 
 

@@ -23,8 +23,9 @@ Bad files, with the log of a good run and exit 0:
 Failures with a message and a traceback, exit 1; see MESSAGES for the words of most:
     at the start           no_cuda, driver_too_old, module_missing, flash_attn_other_torch, port_in_use
     while loading          hub, weights_broken
-    in the middle          out_of_memory, host_memory, disk_full, crash_midway, empty_mask, thin_mask, face_lost,
-                           einops, flash_attn_missing, libpng, nccl_timeout
+    before files           preprocess: face_lost; in replace mode: empty_mask, thin_mask
+    in the middle          out_of_memory, host_memory, disk_full, crash_midway; generate: einops, libpng,
+                           flash_attn_missing, nccl_timeout
 
 Other ends, and no end:
     killed                 SIGKILL to itself in the middle of the work, as the kernel does when memory ends
@@ -51,7 +52,8 @@ from typing import NoReturn
 
 from standin_support import record
 
-START, LOADING, MIDDLE = "at the start", "while loading", "in the middle"
+START, LOADING, POSES, MASKS, MIDDLE = "start", "loading", "poses", "masks", "middle"
+"""MIDDLE: of stage 1's writing and of stage 2's last window."""
 
 # Fault: (moment, class with its module, message). The words are those of real runs.
 MESSAGES = {
@@ -64,8 +66,8 @@ MESSAGES = {
     "module_missing": (START, "ModuleNotFoundError", "No module named 'librosa'"),
     "flash_attn_other_torch": (
         START, "ImportError",
-        "/env/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so: undefined symbol: "
-        "_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
+        "/env/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so: undefined "
+        "symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
     ),
     "port_in_use": (
         START, "torch.distributed.DistNetworkError",
@@ -79,9 +81,9 @@ MESSAGES = {
     ),
     "weights_broken": (
         LOADING, "RuntimeError",
-        "PytorchStreamReader failed reading zip archive: failed finding central directory. This is an internal "
-        "miniz error. If you are seeing this error, there is a high likelihood that your checkpoint file is "
-        "corrupted.",
+        "PytorchStreamReader failed reading zip archive: failed finding central directory. This is an "
+        "internal miniz error. If you are seeing this error, there is a high likelihood that your "
+        "checkpoint file is corrupted.",
     ),
     "out_of_memory": (
         MIDDLE, "torch.OutOfMemoryError",
@@ -93,8 +95,8 @@ MESSAGES = {
     ),
     "host_memory": (
         MIDDLE, "RuntimeError",
-        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
-        "allocate 40000000000 bytes. Error code 12 (Cannot allocate memory)",
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+        "tried to allocate 40000000000 bytes. Error code 12 (Cannot allocate memory)",
     ),
     "disk_full": (MIDDLE, "OSError", "[Errno 28] No space left on device"),
     "crash_midway": (
@@ -102,11 +104,11 @@ MESSAGES = {
         "The size of tensor a (20) must match the size of tensor b (21) at non-singleton dimension 2",
     ),
     "empty_mask": (
-        MIDDLE, "ValueError", "zero-size array to reduction operation minimum which has no identity",
+        MASKS, "ValueError", "zero-size array to reduction operation minimum which has no identity",
     ),
-    "thin_mask": (MIDDLE, "ValueError", "range() arg 3 must not be zero"),
+    "thin_mask": (MASKS, "ValueError", "range() arg 3 must not be zero"),
     "face_lost": (
-        MIDDLE, "cv2.error",
+        POSES, "cv2.error",
         "OpenCV(4.11.0) /io/opencv/modules/imgproc/src/resize.cpp:4208: error: (-215:Assertion failed) "
         "!ssize.empty() in function 'resize'\n",
     ),
@@ -119,7 +121,8 @@ MESSAGES = {
     "nccl_timeout": (
         MIDDLE, "torch.distributed.DistBackendError",
         "[Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=808, OpType=ALLGATHER, "
-        "NumelIn=9801523, NumelOut=9801523, Timeout(ms)=600000) ran for 600020 milliseconds before timing out.",
+        "NumelIn=9801523, NumelOut=9801523, Timeout(ms)=600000) ran for 600020 milliseconds before timing "
+        "out.",
     ),
 }  # fmt: skip
 
@@ -133,13 +136,13 @@ ENDS = {"killed", "hang", "ignore_sigterm", "ignore_sigterm_child"}
 HARMLESS = {"chatty", "invalid_utf8", "slow"}
 
 _BOTH = BAD_FILES | ENDS | HARMLESS | {
-    "out_of_memory", "host_memory", "disk_full", "crash_midway", "module_missing", "driver_too_old",
+    "out_of_memory", "host_memory", "disk_full", "crash_midway",
 }  # fmt: skip
 FAULTS = {
     "preprocess": _BOTH | BAD_SOURCES | {"empty_mask", "thin_mask", "face_lost"},
     "generate": _BOTH | BAD_RESULTS | {
-        "no_cuda", "flash_attn_other_torch", "flash_attn_missing", "port_in_use", "hub", "weights_broken",
-        "einops", "libpng", "nccl_timeout",
+        "no_cuda", "driver_too_old", "module_missing", "flash_attn_other_torch", "flash_attn_missing",
+        "port_in_use", "hub", "weights_broken", "einops", "libpng", "nccl_timeout",
     },
 }  # fmt: skip
 
@@ -231,7 +234,7 @@ def spoil(path: Path, fault: str) -> None:
         os.truncate(path, 0)
     elif fault == "damaged_file":
         data = bytearray(path.read_bytes())
-        start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+        start, end = data.index(b"mdat") + 4, data.rindex(b"moov") - 4
         middle = (start + end) // 2
         data[middle:end] = bytes(255 - value for value in data[middle:end])
         path.write_bytes(data)

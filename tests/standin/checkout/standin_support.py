@@ -2,7 +2,9 @@
 
 Everything is steered by environment variables, so that the command under test stays word for word upstream's:
 
-STANDIN_RECORD=FILE    every process appends JSON objects, one a line: how it was started, what it found
+STANDIN_RECORD=FILE    every process appends JSON objects, one a line, of these kinds (`event`): `start`, how
+                       it was started; `encode`, the text that stage 2 encodes; `generate`, the values that
+                       its model was called with; `hang`, that it hangs
 STANDIN_SECONDS=S      spread the work over about S seconds (default 0; 3 with the fault `slow`)
 STANDIN_FAULT=STAGE:MODE[,...]  misbehave; `standin_faults.py` lists the modes
 STANDIN_TORCHRUN_GRACE=S   how long the launcher of ranks waits after SIGTERM (default 30, as torchrun)
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+
 def record(**facts: Any) -> None:
     """Append one line to STANDIN_RECORD; one write, so that several ranks cannot mix their lines."""
     target = os.environ.get("STANDIN_RECORD")
     if target:
-        line = json.dumps({"pid": os.getpid(), **facts}) + "\n"
+        rank = int(os.environ.get("RANK", "0"))
+        line = json.dumps({"pid": os.getpid(), "rank": rank, **facts}) + "\n"
         descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.write(descriptor, line.encode())
         os.close(descriptor)
@@ -44,7 +48,6 @@ def record_start(script: str, modules: list[str], precision: str | None = None) 
         cwd=str(Path.cwd()), env=dict(os.environ), modules=modules, cv2_first="cv2" in modules,
         float32_matmul_precision=precision, parent=os.getppid(),
         session=os.getsid(0) if hasattr(os, "getsid") else None,
-        rank=int(os.environ.get("RANK", "0")),
     )  # fmt: skip
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from standin_support import Bar, misbehave, plane, probe, seconds, spoil, walk, write_video
+from standin_faults import LOADING, MIDDLE, fault_of, spoil, strike
+from standin_support import Bar, plane, probe, record, seconds, walk, write_video
 
 if TYPE_CHECKING:
-    import argparse
+    import numpy as np
+
+# This package imports decord; an OpenCV that comes after it cannot decode PNG.
+CV2_CAME_FIRST = "cv2" in sys.modules
 
 # The settings that upstream prints; the names and values are facts of its task animate-14B.
 CONFIG: dict[str, Any] = {
@@ -31,11 +37,12 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Video:
-    """What a generation returns: how many frames of which size."""
+    """What a generation returns: how many frames of which size, and how bright they are."""
 
     width: int
     height: int
     frame_count: int
+    level: int
 
 
 def load_weights(folder: Path, name: str) -> None:
@@ -54,22 +61,28 @@ def load_tokenizer(folder: Path, name: str) -> None:
 
 
 class WanAnimate:
-    """Upstream's model object: loading in the constructor, the windows in `generate`."""
+    """Upstream's model object, with its signatures: loading in the constructor, windows in `generate`."""
 
-    def __init__(self, arguments: argparse.Namespace, rank: int, fault: str) -> None:
-        self.arguments, self.rank, self.fault = arguments, rank, fault
-        self.seconds = seconds(fault)
-        folder = Path(arguments.ckpt_dir)
-        load_weights(folder, CONFIG["t5_checkpoint"])
-        load_tokenizer(folder, CONFIG["t5_tokenizer"])
-        load_weights(folder, CONFIG["clip_checkpoint"])
-        load_tokenizer(folder, CONFIG["clip_tokenizer"])
-        load_weights(folder, CONFIG["vae_checkpoint"])
-        logging.info(f"Creating WanAnimate from {arguments.ckpt_dir}")
+    def __init__(
+        self, config: dict[str, Any], checkpoint_dir: str, device_id: int = 0, rank: int = 0,
+        t5_fsdp: bool = False, dit_fsdp: bool = False, use_sp: bool = False, t5_cpu: bool = False,
+        init_on_cpu: bool = True, convert_model_dtype: bool = False, use_relighting_lora: bool = False,
+    ) -> None:  # fmt: skip
+        self.fault = fault_of("generate")
+        self.sample_prompt = config["prompt"]
+        self.ranks = int(os.getenv("WORLD_SIZE", "1")) if use_sp else 1
+        folder = Path(checkpoint_dir)
+        load_weights(folder, config["t5_checkpoint"])
+        strike(self.fault, LOADING)
+        load_tokenizer(folder, config["t5_tokenizer"])
+        load_weights(folder, config["clip_checkpoint"])
+        load_tokenizer(folder, config["clip_tokenizer"])
+        load_weights(folder, config["vae_checkpoint"])
+        logging.info(f"Creating WanAnimate from {checkpoint_dir}")
         self._load_shards(folder)
-        if arguments.use_relighting_lora:
+        if use_relighting_lora:
             logging.info("Loading Relighting Lora. ")
-            (folder / CONFIG["lora_checkpoint"]).open("rb").close()
+            (folder / config["lora_checkpoint"]).open("rb").close()
 
     @staticmethod
     def _load_shards(folder: Path) -> None:
@@ -83,61 +96,67 @@ class WanAnimate:
                 raise FileNotFoundError(f"{folder} does not appear to have a file named {name}")
         walk(Bar(len(shards), "Loading checkpoint shards"), 0)
 
-    def generate(self, cv2_first: bool) -> Video:
-        """Read the inputs, run every window, and return what to save.
-
-        `cv2_first`: OpenCV was imported before this script (and so before decord); without
-        that upstream cannot decode a PNG reference image."""
-        overlap, window = self.arguments.refert_num, self.arguments.frame_num
-        assert overlap in (1, 5), "refert_num should be 1 or 5."
-        if self.arguments.src_root_path is None:
+    def generate(
+        self, src_root_path: str, replace_flag: bool = False, clip_len: int = 77, refert_num: int = 1,
+        shift: float = 5.0, sample_solver: str = "dpm++", sampling_steps: int = 20, guide_scale: float = 1,
+        input_prompt: str = "", n_prompt: str = "", seed: int = -1, offload_model: bool = True,
+    ) -> Video:  # fmt: skip
+        """Read the inputs, encode the text, run every window, and return what to save."""
+        assert refert_num in (1, 5), "refert_num should be 1 or 5."
+        text = input_prompt or self.sample_prompt
+        if src_root_path is None:
             raise TypeError("expected str, bytes or os.PathLike object, not NoneType")
-        folder = Path(self.arguments.src_root_path)
+        folder = Path(src_root_path)
         frame_count, width, height, _ = probe(str(folder / "src_pose.mp4"))
         probe(str(folder / "src_face.mp4"))
-        self._read_reference(folder / "src_ref.png", cv2_first)
-        stride = window - overlap
-        rest = (frame_count - overlap) % stride  # ZeroDivisionError for window = overlap, as upstream
+        self._read_reference(folder / "src_ref.png")
+        record(event="encode", prompt=text)
+        record(
+            event="generate", seed=seed, frame_num=clip_len, refert_num=refert_num, replace=replace_flag,
+            steps=sampling_steps, shift=shift, solver=sample_solver, guide_scale=guide_scale,
+            offload_model=offload_model,
+        )  # fmt: skip
+        stride = clip_len - refert_num
+        rest = (frame_count - refert_num) % stride  # ZeroDivisionError for window = overlap, as upstream
         target = frame_count if rest == 0 else frame_count + stride - rest
         logging.info(f"real frames: {frame_count} target frames: {target}")
-        if self.arguments.replace_flag:
+        if replace_flag:
             probe(str(folder / "src_bg.mp4"))
             probe(str(folder / "src_mask.mp4"))
-        window_count = len(range(0, target - overlap, stride))
+        window_count = len(range(0, target - refert_num, stride))
         if window_count == 0:
             raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
-        self._check_shapes(width, height)
+        self._check_shapes(clip_len, replace_flag, width, height)
         for index in range(window_count):
-            self._run_window(index, window_count)
-        return Video(width, height, frame_count)
+            self._run_window(index, window_count, sampling_steps)
+        return Video(width, height, frame_count, 40 + zlib.crc32(f"{text} {seed}".encode()) % 80)
 
     @staticmethod
-    def _read_reference(path: Path, cv2_first: bool) -> None:
-        if path.read_bytes()[:8] == PNG_SIGNATURE and not cv2_first:
+    def _read_reference(path: Path) -> None:
+        if path.read_bytes()[:8] == PNG_SIGNATURE and not CV2_CAME_FIRST:
             print("libpng error: bad parameters to zlib", file=sys.stderr)
             raise TypeError("'NoneType' object is not subscriptable")
 
-    def _check_shapes(self, width: int, height: int) -> None:
+    def _check_shapes(self, window: int, replace: bool, width: int, height: int) -> None:
         """The size errors of the first step: a window not of 4n + 1 frames, tokens no ranks can share."""
-        window, ranks = self.arguments.frame_num, self.arguments.ulysses_size
         if window % 4 == 0:
             raise RuntimeError(
                 "Sizes of tensors must match except in dimension 0. "
                 f"Expected size {window // 4 + 1} but got size {window // 4} for tensor number 1 in the list."
             )
-        if window % 4 != 1 and self.arguments.replace_flag:
+        if window % 4 != 1 and replace:
             raise RuntimeError(f"shape '[1, {window // 4 + 1}, 4]' is invalid for input of size {window + 3}")
         latent_frames = window // 4 + 2
         tokens = latent_frames * (width // 16) * (height // 16)
-        if tokens % ranks:
-            padded = -(-tokens // ranks) * ranks
+        if tokens % self.ranks:
+            padded = -(-tokens // self.ranks) * self.ranks
             raise RuntimeError(f"can't divide axis of length {padded} in chunks of {latent_frames}")
 
-    def _run_window(self, index: int, window_count: int) -> None:
+    def _run_window(self, index: int, window_count: int, steps: int) -> None:
         """One bar of sampling steps; a fault strikes in the last window, after some work."""
         last = index == window_count - 1
-        bar = Bar(self.arguments.sample_steps)
-        walk(bar, self.seconds / window_count, lambda: misbehave(self.fault) if last else None)
+        duration = seconds(self.fault) / window_count
+        walk(Bar(steps), duration, lambda: strike(self.fault, MIDDLE) if last else None)
 
 
 def save_video(video: Video, save_file: str, fault: str) -> None:
@@ -153,13 +172,24 @@ def save_video(video: Video, save_file: str, fault: str) -> None:
         if not Path(save_file).absolute().parent.is_dir():
             raise FileNotFoundError(2, f"The directory does not exist: '{Path(save_file).absolute().parent}'")
         count = video.frame_count - (3 if fault == "wrong_frame_count" else 0)
-        pictures = [_picture(video, position) for position in range(8)]
-        write_video(Path(save_file), pictures, count, Fraction(CONFIG["sample_fps"]), crf=10)
+        write_video(Path(save_file), _pictures(video, fault), count, Fraction(CONFIG["sample_fps"]), crf=10)
         spoil(Path(save_file), fault)
     except Exception as error:  # the trap that the orchestrator must see through
         logging.info(f"save_video failed, error: {error}")
 
 
-def _picture(video: Video, position: int) -> Any:
-    x, y = video.width // 4 + 8 * position, video.height // 4
-    return plane(video.width, video.height, 60, (x, y, x + video.width // 4, y + video.height // 2), 180)
+def _pictures(video: Video, fault: str) -> list[np.ndarray]:
+    """What goes round: a bright box that wanders over the brightness of this seed and text."""
+    width = video.width + (16 if fault == "wrong_size" else 0)
+    black = plane(width, video.height, 16, None, 16)
+    boxes = [(video.width // 4 + 8 * step, video.height // 4) for step in range(8)]
+    moving = [
+        plane(width, video.height, video.level, (x, y, x + video.width // 4, y + video.height // 2), 180)
+        for x, y in boxes
+    ]
+    if fault == "black_video":
+        return [black]
+    if fault == "half_black_video":
+        shown = max(1, video.frame_count // 3)
+        return [moving[index % 8] for index in range(shown)] + [black] * (video.frame_count - shown)
+    return moving[:1] if fault == "frozen_video" else moving

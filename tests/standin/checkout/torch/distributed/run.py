@@ -71,7 +71,10 @@ def wait_for(ranks: list[subprocess.Popen[bytes]]) -> None:
         time.sleep(0.02)
     for rank, process in enumerate(ranks):
         if process.returncode:
-            raise ChildFailedError(f"rank {rank} (pid {process.pid}) exitcode: {process.returncode}")
+            raise ChildFailedError(
+                f"\nRoot Cause (first observed failure):\n[0]:\n  rank      : {rank} (local_rank: {rank})\n"
+                f"  exitcode  : {process.returncode} (pid: {process.pid})"
+            )
 
 
 def stop(ranks: list[subprocess.Popen[bytes]]) -> None:

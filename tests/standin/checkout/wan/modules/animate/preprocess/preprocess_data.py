@@ -1,6 +1,6 @@
 """Stand-in for upstream's stage 1: the same options, checks, output lines and files; no networks.
 
-The modes of misbehaviour are listed in standin_support.py.
+The modes of misbehaviour are listed in standin_faults.py.
 """
 
 import sys
@@ -9,6 +9,9 @@ modules_at_start = [name for name in sys.modules if "." not in name]
 
 import argparse  # noqa: E402  the list above must be taken first
 import os  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+sys.path.append(str(Path(__file__).resolve().parents[4]))  # where the stand-in's own helpers are
 
 from process_pipepline import ProcessPipeline  # noqa: E402  a neighbour, by its bare name, as upstream
 from standin_support import record_start  # noqa: E402

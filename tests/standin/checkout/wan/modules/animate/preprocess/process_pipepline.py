@@ -16,7 +16,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from standin_support import Bar, fault_of, misbehave, plane, probe, seconds, spoil, walk, write_video
+from standin_faults import MASKS, MIDDLE, POSES, fault_of, spoil, strike
+from standin_support import Bar, plane, probe, seconds, walk, write_video
 
 if TYPE_CHECKING:
     import argparse
@@ -88,14 +89,17 @@ class ProcessPipeline:
             source, count, rate = self._sample(arguments)
             canvas = canvas_size(*source, area)
             self._estimate_poses(lines["pose"], count)
+            strike(self.fault, POSES)
             self._copy_reference(arguments, lines["reference"])
             log(lines["template"], f"Processing template video: {arguments.video_path}")
             self._segment(count)
+            strike(self.fault, MASKS)
         else:
             canvas = canvas_size(*self._copy_reference(arguments, lines["reference"]), area)
             log(lines["template"], f"Processing template video: {arguments.video_path}")
             _, count, rate = self._sample(arguments)
             self._estimate_poses(lines["pose"], count)
+            strike(self.fault, POSES)
             if arguments.retarget_flag:
                 self._retarget(arguments, count)
         self._write_files(Path(arguments.save_path), mode, canvas, count, rate)
@@ -146,17 +150,10 @@ class ProcessPipeline:
         walk(Bar(count), self.seconds * 0.1)
 
     def _write_files(self, folder: Path, mode: str, canvas: tuple[int, int], count: int, rate: float) -> None:
-        width, height = canvas
-        box = (width // 4, height // 8, width * 3 // 4, height * 7 // 8)
-        small = [(width // 2, height * i // 16, width // 2 + 32, height * i // 16 + 32) for i in range(8)]
-        contents = {
-            "src_face.mp4": [plane(512, 512, 90 + 10 * i, (128, 128, 384, 384), 180) for i in range(8)],
-            "src_pose.mp4": [plane(width, height, 16, place, 200) for place in small],
-        }
-        if mode == "replace":
-            contents["src_bg.mp4"] = [plane(width, height, 100 + i, box, 16) for i in range(8)]
-            contents["src_mask.mp4"] = [plane(width, height, 16, box, 235)]
+        contents = self._contents(mode, *canvas)
         frames = written_frames(count, rate)
+        if self.fault == "reference_missing":
+            (folder / "src_ref.png").unlink()
         names = [] if self.fault == "exit0_no_file" else list(contents)
         for name, pictures in contents.items():
             short = 3 if self.fault == "wrong_frame_count" and name == "src_face.mp4" else 0
@@ -165,6 +162,29 @@ class ProcessPipeline:
             self._write_one(folder / name, target, pictures, frames - short, rate)
         if names:
             spoil(folder / names[-1], self.fault)
+
+    def _contents(self, mode: str, width: int, height: int) -> dict[str, list[np.ndarray]]:
+        """What goes round in each video: boxes for the skeleton, the face and the masked person."""
+        wider = width + 16 if self.fault == "wrong_canvas" else width
+        small = [(width // 2, height * i // 16, width // 2 + 32, height * i // 16 + 32) for i in range(8)]
+        side = 256 if self.fault == "face_wrong_size" else 512
+        face = (side // 4, side // 4, side * 3 // 4, side * 3 // 4)
+        contents = {
+            "src_face.mp4": [plane(side, side, 90 + 10 * i, face, 180) for i in range(8)],
+            "src_pose.mp4": [
+                plane(width if mode == "replace" else wider, height, 16, place, 200) for place in small
+            ],
+        }
+        if mode == "replace":
+            boxes = [(width // 4 + 4 * i, height // 8, width // 2 + 4 * i, height * 7 // 8) for i in range(8)]
+            late = boxes[4:] + boxes[:4] if self.fault == "background_late" else boxes
+            person = 120 if self.fault == "background_not_black" else 16
+            empty, full = {"mask_empty": (16, 16), "mask_full": (235, 235)}.get(self.fault, (16, 235))
+            contents["src_bg.mp4"] = [
+                plane(wider, height, 100 + i, box, person) for i, box in enumerate(late)
+            ]
+            contents["src_mask.mp4"] = [plane(width, height, empty, box, full) for box in boxes]
+        return contents
 
     def _write_one(
         self, shown: Path, target: Path | None, pictures: list[np.ndarray], frames: int, rate: float
@@ -175,7 +195,7 @@ class ProcessPipeline:
         bar = Bar(frames, "t", ", now=None", leave=False)
         bar.step(frames // 2)
         if shown.name == "src_pose.mp4":
-            misbehave(self.fault)
+            strike(self.fault, MIDDLE)
         if target is not None:
             write_video(target, pictures, frames, Fraction(f"{rate:.2f}"))
         bar.step(frames - frames // 2)

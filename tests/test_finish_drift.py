@@ -1,0 +1,99 @@
+"""Sound and picture stay together: flash-and-beep clips through everything that the pipeline does to them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import preprocess
+from media.finish import Finished, Sound, finish_video
+from tests.flash_and_beep import (
+    Track,
+    beep_times,
+    constant_times,
+    flash_times,
+    varying_times,
+    write_flash_and_beep,
+)
+
+RATES = [
+    Fraction(24000, 1001),
+    Fraction(24),
+    Fraction(25),
+    Fraction(30000, 1001),
+    Fraction(30),
+    Fraction(50),
+    Fraction(60),
+]
+SHORT, LONG = 20, 300
+HEARING = 0.004
+"""Seconds by which a lossy codec blurs the beginning of a beep."""
+
+
+def generate(source: Path, target: Path, fps: int) -> Fraction:
+    """What both stages do to time: sample frames by number, write them at 30 a second. The true rate."""
+    info = preprocess.probe_video(source)
+    indices = preprocess.sample_indices(info.frame_count, float(info.rate), fps)
+    with av.open(str(target), "w", format="mp4") as out:
+        stream = out.add_stream("libx264", rate=30, options={"preset": "superfast", "bf": "3"})
+        stream.width, stream.height, stream.pix_fmt = info.width, info.height, "yuv420p"
+        for number, image in enumerate(preprocess.read_frames(source, indices)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 30)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return info.rate if fps == preprocess.SOURCE_FPS else Fraction(fps)
+
+
+def finish(picture: Path, target: Path, rate: Fraction, sound: Sound | None) -> Finished:
+    return finish_video(
+        picture, target, rate=rate, sound=sound, tags={}, xmp=b"", report=lambda phase, done, total: None
+    )
+
+
+def through_the_pipeline(folder: Path, source: Path, fps: int, *, clean: Path | None = None) -> tuple[Path, Fraction]:
+    generated, result = folder / "generated.mp4", folder / "result.mp4"
+    rate = generate(clean or source, generated, fps)
+    finish(generated, result, rate, Sound(source, preprocess.probe_video(source).start))
+    return result, rate
+
+
+def apart(result: Path, count: int) -> list[float]:
+    """Seconds from each flash to its beep; every one of them must be there."""
+    flashes, beeps = flash_times(result), beep_times(result)
+    assert len(flashes) == len(beeps) == count
+    return [beep - flash for flash, beep in zip(flashes, beeps, strict=True)]
+
+
+def assert_together(result: Path, rate: Fraction, count: int) -> None:
+    assert count >= 15
+    assert max(np.abs(apart(result, count))) <= float(1 / rate) + HEARING
+    with av.open(str(result)) as container:
+        assert container.streams.video[0].average_rate == rate
+
+
+def constant_rate_case(folder: Path, seconds: float, rate: Fraction, fps: int) -> None:
+    source = folder / "source.mp4"
+    beeps = write_flash_and_beep(source, constant_times(seconds, rate), rate=rate, sound=Track())
+    result, true_rate = through_the_pipeline(folder, source, fps)
+    assert true_rate == (rate if fps == preprocess.SOURCE_FPS else fps)
+    assert_together(result, true_rate, len(beeps))
+
+
+@pytest.mark.parametrize("fps", [30, preprocess.SOURCE_FPS])
+@pytest.mark.parametrize("rate", RATES, ids=str)
+def test_sound_and_picture_stay_within_one_frame(tmp_path: Path, rate: Fraction, fps: int) -> None:
+    constant_rate_case(tmp_path, SHORT, rate, fps)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fps", [30, preprocess.SOURCE_FPS])
+@pytest.mark.parametrize("rate", RATES, ids=str)
+def test_sound_and_picture_stay_within_one_frame_for_five_minutes(
+    tmp_path: Path, rate: Fraction, fps: int
+) -> None:
+    constant_rate_case(tmp_path, LONG, rate, fps)
