@@ -100,6 +100,10 @@ def open_sound(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
         if not container.streams.audio:
             raise FinishError(f"{path} has no sound track. Give a file with sound, or --no_audio.")
         stream = container.streams.audio[0]
+        if not stream.codec_context.sample_rate or stream.codec_context.codec is None:
+            raise FinishError(
+                f"{path}: its sound is of a kind that is not known here, or empty. Export it as M4A or WAV."
+            )
         # A cover picture or a film beside the sound would else be read and thrown away packet by packet.
         for other in container.streams:
             if other.index != stream.index:
@@ -145,13 +149,16 @@ def copied_packets(
     shift, end = round(start / tick), seconds / tick
     kept_from = -_LEAD_IN / tick
     lead_in: deque[Packet[AudioStream]] = deque()
+    last: int | None = None
     for packet in _packets(path, container, stream):
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is None:
             raise FinishError(f"{path}: its sound has no time stamps. Export it again as M4A or MP4.")
         pts -= shift
-        if pts >= end:
+        if pts >= end and last is not None:
             return
+        if pts >= end or (last is not None and pts <= last):
+            continue  # a stray time stamp, such as of a counter that ran over
         packet.pts = packet.dts = pts
         duration = packet.duration or 0
         if pts + duration <= 0:
@@ -163,6 +170,7 @@ def copied_packets(
             yield lead_in.popleft()
         if pts + duration > end:
             packet.duration = max(1, int(end - pts))
+        last = pts
         yield packet
 
 
@@ -222,7 +230,9 @@ def samples(
         if written and abs(at - written) <= jitter:
             at = written
         if at >= wanted:
-            break
+            if written:
+                return
+            continue  # a stray time stamp
         if at < written:
             piece = piece[:, written - at :]
         elif at > written:

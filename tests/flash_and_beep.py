@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -76,23 +76,26 @@ def write_flash_and_beep(
     }
     length = float(times[-1]) + 0.05 if sound_seconds is None else sound_seconds
     beeps = [float(video_start + times[number]) for number in flashes]
-    with av.open(str(path), "w", format=container) as out:
+    shift = {"output_ts_offset": "1.4"} if container == "mpegts" else {}  # as broadcasters' encoders do
+    with av.open(str(path), "w", format=container, options=shift) as out:
         options = {"preset": "superfast", "bf": str(b_frames), "g": "48"}
         video = out.add_stream("libx264", rate=rate, options=options)
         video.width = video.height = SIDE
         video.pix_fmt = "yuv420p"
-        time_base = Fraction(1, 1000) if rate == 0 else None
-        ticks = time_base or _time_base(times)
-        video.codec_context.time_base = ticks
-        audio = _add_sound(out, sound) if sound else None
+        video.codec_context.time_base = ticks = _time_base(times)
+        video.codec_context.thread_count = 1
+        packets = []
+        if sound:
+            audio = _add_sound(out, sound)
+            packets += list(encoded_beeps(audio, beeps, float(video_start) + length, sound))
         for number, time in enumerate(times):
             image = np.full((SIDE, SIDE, 3), 240 if number in white else 10, np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.time_base, frame.pts = ticks, round((video_start + time) / ticks)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-        if sound and audio is not None:
-            write_beeps(out, audio, beeps, float(video_start) + length, sound)
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            out.mux(packet)
     return beeps
 
 
@@ -101,7 +104,8 @@ def write_sound_file(
 ) -> Path:
     """A file with sound alone that beeps at those seconds."""
     with av.open(str(path), "w", format=container) as out:
-        write_beeps(out, _add_sound(out, sound), beeps, seconds, sound)
+        for packet in encoded_beeps(_add_sound(out, sound), beeps, seconds, sound):
+            out.mux(packet)
     return path
 
 
@@ -116,13 +120,9 @@ def beeping(beeps: Iterable[float], seconds: float) -> NDArray[np.float32]:
     return samples
 
 
-def write_beeps(
-    out: av.container.OutputContainer,
-    stream: av.AudioStream,
-    beeps: Iterable[float],
-    seconds: float,
-    sound: Track,
-) -> None:
+def encoded_beeps(
+    stream: av.AudioStream, beeps: Iterable[float], seconds: float, sound: Track
+) -> Iterator[av.Packet[av.AudioStream]]:
     samples = beeping(beeps, seconds)
     channels = stream.codec_context.layout.nb_channels
     first = round(sound.start * SAMPLE_RATE)
@@ -130,8 +130,8 @@ def write_beeps(
         piece = np.tile(samples[start : start + _CHUNK], (channels, 1))
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="fltp", layout=sound.layout)
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
-        out.mux(stream.encode(frame))
-    out.mux(stream.encode(None))
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
 
 
 def _add_sound(out: av.container.OutputContainer, sound: Track) -> av.AudioStream:
@@ -154,8 +154,9 @@ def flash_times(path: Path) -> list[float]:
     """The seconds at which the picture turns white."""
     times, dark = [], True
     with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
-            bright = frame.to_ndarray(format="gray").mean() > 128
+            bright = np.frombuffer(frame.planes[0], np.uint8)[:SIDE].mean() > 128
             if bright and dark:
                 times.append(float(frame.pts * frame.time_base))
             dark = not bright

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 
 import av
@@ -11,6 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+
+_FORMATS = {
+    ".gif": "gif",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".mov": "mov",
+    ".avi": "avi",
+    ".ts": "mpegts",
+    ".h264": "h264",
+}
+_FAST: dict[str, dict[str, str]] = {
+    "libx264": {"preset": "ultrafast"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
+    "libsvtav1": {"preset": "13"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+}
+HDR = {"pq": 16, "hlg": 18}
+"""Numbers of the transfer characteristics (H.273)."""
 
 
 def numbered_frame(number: int, width: int, height: int) -> Image:
@@ -29,31 +48,79 @@ def write_clip(
     codec: str = "libx264",
     sound: bool = False,
     rotation: int = 0,
+    mirrored: bool = False,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     frame: Callable[[int, int, int], Image] = numbered_frame,
+    times: Sequence[Fraction] | None = None,
+    pixel_format: str | None = None,
+    sample_aspect: Fraction | None = None,
+    hdr: str | None = None,
 ) -> Path:
-    """Write a clip. ``rotation`` is the angle by which players turn it (display matrix)."""
+    """Write a clip; its suffix says the container (.mp4, .mov, .mkv, .webm, .avi, .ts, .gif, .h264).
+
+    Args:
+        rotation: the angle by which players turn it, ``mirrored`` whether they also mirror it (display matrix).
+        frame: makes the picture of a frame, RGB or RGBA, from its number, width and height.
+        times: second at which each frame is shown, for a variable rate; else ``frame_count`` at ``rate``.
+        sample_aspect: width of a pixel whose height is 1.
+        hdr: "pq" or "hlg": tagged so, with the primaries of BT.2020.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format=_format(path), options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=Fraction(rate), options=options or {"preset": "ultrafast"})
+    stamps = times or [Fraction(number) / Fraction(rate) for number in range(frame_count)]
+    tick = Fraction(1, 90000) if times else 1 / Fraction(rate)
+    format_name = _FORMATS.get(path.suffix, "mp4")
+    with av.open(str(path), "w", format=format_name, options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=Fraction(rate), options=options or _FAST.get(codec, {}))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
-        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
+        stream.pix_fmt = pixel_format or ("rgb8" if codec == "gif" else "yuv420p")
+        context = stream.codec_context
+        context.time_base = tick
+        if sample_aspect is not None:
+            context.sample_aspect_ratio = sample_aspect
+        if hdr is not None:
+            context.color_trc, context.color_primaries, context.colorspace = HDR[hdr], 9, 9
         audio = container.add_stream("aac", rate=48000, layout="mono") if sound else None
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for number in range(frame_count):
-            picture = av.VideoFrame.from_ndarray(frame(number, *size), format="rgb24")
-            picture.pts = number
-            picture.time_base = 1 / Fraction(rate)
+        if rotation or mirrored:
+            stream.set_display_rotation(rotation, hflip=mirrored)
+        for number, time in enumerate(stamps):
+            pixels = frame(number, *size)
+            layout = "rgba" if pixels.shape[2] == 4 else "rgb24"
+            picture = av.VideoFrame.from_ndarray(pixels, format=layout)
+            picture.pts = round(time / tick)
+            picture.time_base = tick
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
         if audio is not None:
-            for samples in _silence(float(frame_count / Fraction(rate))):
+            for samples in _silence(float(stamps[-1] + 1 / Fraction(rate))):
                 container.mux(audio.encode(samples))
             container.mux(audio.encode(None))
     return path
+
+
+def variable_times(*pieces: tuple[int, int]) -> list[Fraction]:
+    """Seconds of frames in pieces of (number of frames, frames a second)."""
+    lengths = [Fraction(1, rate) for count, rate in pieces for _ in range(count)]
+    return [Fraction(0), *accumulate(lengths[:-1])]
+
+
+def cut_without_encoding(source: Path, target: Path, *, key_frame: int, first: int) -> Path:
+    """Cut a clip as quick tools do: packets from the key frame on, and an edit list that hides those before
+    frame ``first``. Both are frame numbers in order of display.
+    """
+    with av.open(str(source)) as given, av.open(str(target), "w", format="mp4") as container:
+        stream = given.streams.video[0]
+        tick = 1 / Fraction(stream.average_rate or 0) / Fraction(stream.time_base or 0)
+        copy = container.add_stream_from_template(stream)
+        for packet in given.demux(stream):
+            if packet.pts is None or packet.dts is None or packet.pts < key_frame * tick:
+                continue
+            packet.pts -= int(first * tick)
+            packet.dts -= int(first * tick)
+            packet.stream = copy
+            container.mux(packet)
+    return target
 
 
 def write_sound(path: Path) -> Path:
@@ -72,7 +139,3 @@ def _silence(seconds: float) -> Iterable[av.AudioFrame]:
         samples.sample_rate = 48000
         samples.pts = start
         yield samples
-
-
-def _format(path: Path) -> str:
-    return {".gif": "gif", ".mkv": "matroska"}.get(path.suffix, "mp4")

@@ -16,7 +16,8 @@ _SCRIPT: Final = Path(__file__).with_name("describe_python.py")
 _PATIENCE: Final = 20.0
 """Seconds until an interpreter counts as one that does not answer. A cold network folder takes a few."""
 _MODULES: Final = (
-    *("accelerate", "cv2", "dashscope", "decord", "diffusers", "easydict", "einops", "flash_attn", "ftfy"),
+    *("accelerate", "cv2", "dashscope", "decord", "diffusers", "easydict", "einops", "flash_attn"),
+    *("flash_attn_2_cuda", "ftfy"),
     *(
         "hydra",
         "imageio",

@@ -180,9 +180,8 @@ class ProcessPipeline:
             late = boxes[4:] + boxes[:4] if self.fault == "background_late" else boxes
             person = 120 if self.fault == "background_not_black" else 16
             empty, full = {"mask_empty": (16, 16), "mask_full": (235, 235)}.get(self.fault, (16, 235))
-            contents["src_bg.mp4"] = [
-                plane(wider, height, 100 + i, box, person) for i, box in enumerate(late)
-            ]
+            scene = 16 if self.fault == "mask_full" else 100
+            contents["src_bg.mp4"] = [plane(wider, height, scene, box, person) for box in late]
             contents["src_mask.mp4"] = [plane(width, height, empty, box, full) for box in boxes]
         return contents
 
