@@ -138,12 +138,11 @@ def _files(result: Path, kept: _Kept) -> dict[str, Any]:
         for step, record in kept
         for path, file in _outputs(step, record)
     }
-    read = {
-        path: {"name": name, **_file(path, file)}
-        for step, record in kept
-        for name, path, file in _inputs(step, record)
-        if path not in made
-    }
+    read: dict[Path, dict[str, Any]] = {}
+    for step, record in kept:
+        for name, path, file in _inputs(step, record):
+            if path not in made:
+                read.setdefault(path, {"name": name, **_file(path, file)})
     made.pop(result, None)
     return {"inputs": list(read.values()), "intermediates": list(made.values())}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -118,6 +118,27 @@ def finish_video(
         audio_codec=track.codec if track else "",
         seconds=seconds,
     )
+
+
+@contextmanager
+def _writing(target: Path, timescale: int, tags: Mapping[str, str], xmp: bytes) -> Iterator[OutputContainer]:
+    """The MP4 to fill. Left without an error, it is complete: index in front, XMP at the end."""
+    options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
+    try:
+        output = av.open(str(target.absolute()), "w", format="mp4", options=options)
+        try:
+            output.metadata.update(tags)
+            yield output
+            output.close()
+        finally:
+            with suppress(av.FFmpegError, OSError):  # a full disk is full for the closing too
+                output.close()
+        if xmp:
+            with target.open("ab") as file:
+                file.write(labels.xmp_box(xmp))
+    except (av.FFmpegError, OSError) as error:
+        reason = (error.strerror or str(error)).rstrip(".")
+        raise FinishError(f"{target} cannot be written ({reason}). Check the disk's free space.") from error
 
 
 @contextmanager

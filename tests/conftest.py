@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(message)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the runs of the tests teach is not for the developer's own cache; its models are used, though."""
+    from engines.preview.models import models_folder
+
+    models, folder = models_folder(), tmp_path_factory.mktemp("cache")
+    (folder / "models").symlink_to(models, target_is_directory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNDERSTUDY_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the machine steers what is under test. UNDERSTUDY_CACHE stays: it names a cache."""
+    """No variable of the machine steers what is under test."""
     for name in list(os.environ):
         if name.startswith(_STEERING) or name in _STEERING_NAMES:
             monkeypatch.delenv(name)
@@ -54,7 +67,7 @@ def _untouched(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 
 @pytest.fixture(scope="session")
-def _finished(_untouched: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def _finished(_untouched: Workplace, own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     place = copy_workplace(_untouched, tmp_path_factory.mktemp("workplace") / "finished")
     done = place.run("pipeline.py", *place.inputs)
     assert done.returncode == 0, done.stderr

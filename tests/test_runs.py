@@ -151,7 +151,8 @@ def container_tags(path: Path) -> dict[str, str]:
         return dict(container.metadata)
 
 
-def test_the_next_run_is_estimated_by_this_one(workplace):
+def test_the_next_run_is_estimated_by_this_one(workplace, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNDERSTUDY_CACHE", str(tmp_path / "cache"))
     arguments = (*workplace.inputs, "--check", "--price_per_hour", "3600")
     assert "No estimate" in workplace.invoke("pipeline.py", *arguments).output
     succeed(workplace, *workplace.inputs)
@@ -294,11 +295,12 @@ def test_rerun_makes_a_byte_identical_video(workplace):
     assert "byte for byte" in said and (workplace / RESULT).read_bytes() == first
 
 
-def test_rerun_says_what_differs_and_flags_win(finished):
-    write_clip(finished / "drive.mp4", frame_count=14)
-    said = succeed(finished, "--rerun", "output_wanimate.json", "--seed", "7")
+def test_rerun_says_what_differs_and_flags_win(workplace):
+    succeed(workplace, *workplace.inputs)
+    write_clip(workplace / "drive.mp4", frame_count=14)
+    said = succeed(workplace, "--rerun", "output_wanimate.json", "--seed", "7")
     assert "The driving video" in said and "changed" in said and "differs from the recorded" in said
-    assert record_of(finished)["settings"]["seed"] == 7
+    assert record_of(workplace)["settings"]["seed"] == 7
 
 
 def test_rerun_of_stage_2_alone_is_stage_2_alone(finished):
@@ -309,7 +311,9 @@ def test_rerun_of_stage_2_alone_is_stage_2_alone(finished):
     assert "Stage 1" not in said and "byte for byte" in said
 
 
-def test_verify_says_what_changed(finished):
+def test_verify_says_what_changed(workplace):
+    finished = workplace
+    succeed(finished, *finished.inputs)
     assert finished.invoke("pipeline.py", "--verify", "output_wanimate.json").exit_code == 0
     (finished / RESULT).write_bytes((finished / RESULT).read_bytes() + b"x")
     (finished / finished.picture).unlink()

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from execution.cache_folder import cache_folder
+
 WHEEL_REQUIREMENT = "mediapipe==0.10.21"
 REMEDY = "Run: python scripts/fetch_preview_models.py"
 
@@ -73,17 +75,8 @@ MODELS: dict[str, ModelFile] = {
 
 
 def models_folder() -> Path:
-    """Folder of the model files: $UNDERSTUDY_CACHE/models, else understudy/models in the user's cache."""
-    chosen = os.environ.get("UNDERSTUDY_CACHE")
-    if chosen:
-        return Path(chosen).expanduser() / "models"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "understudy" / "models"
+    """Folder of the model files: ``models`` in the cache folder."""
+    return cache_folder() / "models"
 
 
 def model_path(name: str, folder: Path | None = None) -> Path:

@@ -78,6 +78,15 @@ def test_the_record_tells_everything_that_made_the_result(folder):
     assert second["inputs"] == {"generated video": truth(hidden)["sha256"]}
 
 
+def test_a_file_that_several_steps_read_is_named_as_the_first_one_does(folder):
+    """The finish takes the sound from the driving video."""
+    first, second = steps_of(folder)
+    second = replace(second, inputs={**second.inputs, "sound": first.inputs["driving video"]})
+    write(folder, run_steps([first, second], Notes()))
+    record = read_result_record(result_record_path(folder / "made" / "clip.mp4"))
+    assert [file["name"] for file in record["inputs"]] == ["driving video", "reference image"]
+
+
 def test_of_a_command_the_record_has_the_arguments(tmp_path):
     from tests.execution.made_up_steps import command_step
 
