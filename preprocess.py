@@ -10,10 +10,7 @@ our numbers agree with its files (measured against the real functions; the tests
 from __future__ import annotations
 
 import math
-import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +21,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from media.errors import MediaError as MediaError
+from media.orientation import orientation_of, turn_upright
+from media.pictures import read_picture as read_picture
+from media.pictures import write_picture as write_picture
+from media.probe import Timeline, decode, open_video, timeline
+from media.probe import VideoInfo as VideoInfo
+from media.probe import probe_video as probe_video
+
 if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -35,78 +40,6 @@ SOURCE_FPS = -1
 """Value of ``fps`` that keeps the driving video's own rate (upstream's spelling)."""
 
 _BACKWARD_BUFFER_BYTES = 64 * 2**20
-
-
-class MediaError(Exception):
-    """A video or picture that cannot be used. The message names the file, the cause and the remedy."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a video file holds: size as shown (after rotation), frames that decode, average rate."""
-
-    path: Path
-    width: int
-    height: int
-    frame_count: int
-    rate: Fraction
-    duration: float
-    rotation: int
-    has_audio: bool
-    codec: str
-    start: Fraction
-    """Second on the file's timeline at which the first frame lies."""
-
-
-@dataclass(frozen=True)
-class _PacketIndex:
-    """Time stamps of all frames in order of display, and those of the key frames."""
-
-    frame_times: tuple[int, ...]
-    keyframe_times: tuple[int, ...]
-    has_times: bool
-
-
-# ---------------------------------------------------------------------------------------------- probing
-
-
-def probe_video(path: Path) -> VideoInfo:
-    """Read what a video holds. Every packet is visited (not decoded), so a cut-off file is noticed.
-
-    Raises:
-        MediaError: the file is missing, empty, unreadable, cut off, or has no picture.
-    """
-    with _open_video(path) as (container, stream):
-        declared = stream.frames
-        index = _index_packets(path, container, stream)
-        frame_count = len(index.frame_times)
-        if frame_count == 0:
-            raise MediaError(f"{path} has a video track without a single frame. Export the clip again.")
-        if frame_count < declared:
-            raise MediaError(
-                f"{path} is cut off: {frame_count} of {declared} frames are there. "
-                "Copy or download the file again."
-            )
-        rate = stream.average_rate or stream.guessed_rate
-        if not rate:
-            raise MediaError(f"{path} states no frame rate. Export the clip again at a constant rate.")
-        codec, has_audio = stream.codec_context.name, bool(container.streams.audio)
-    with _open_video(path) as (container, stream):  # opened again: not every kind of file can be rewound
-        first = _first_frame(path, container, stream)
-        turned = first.rotation % 180 == 90
-        width, height = (first.height, first.width) if turned else (first.width, first.height)
-        return VideoInfo(
-            path=path,
-            width=width,
-            height=height,
-            frame_count=frame_count,
-            rate=Fraction(rate),
-            duration=float(frame_count / rate),
-            rotation=first.rotation,
-            has_audio=has_audio,
-            codec=codec,
-            start=Fraction(0) if first.pts is None else first.pts * Fraction(first.time_base or 0),
-        )
 
 
 def check_video(path: Path, frame_count: int | None = None, size: tuple[int, int] | None = None) -> VideoInfo:
@@ -121,93 +54,21 @@ def check_video(path: Path, frame_count: int | None = None, size: tuple[int, int
     """
     info = probe_video(path)
     decoded = 0
-    with _open_video(path) as (container, stream):
+    with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
-        for _ in _decode(path, container, stream):
+        for _ in decode(path, container, stream):
             decoded += 1
     if decoded != info.frame_count:
-        raise MediaError(f"{path} is damaged: {decoded} of {info.frame_count} frames decode.")
+        raise MediaError(
+            f"{path} is damaged: {decoded} of {info.frame_count} frames decode.",
+            "Export or download it again.",
+            code="media.damaged",
+        )
     if frame_count is not None and decoded != frame_count:
         raise MediaError(f"{path} has {decoded} frames; {frame_count} were expected.")
     if size is not None and (info.width, info.height) != size:
         raise MediaError(f"{path} is {info.width}x{info.height}; {size[0]}x{size[1]} was expected.")
     return info
-
-
-@contextmanager
-def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    _require_file(path, "video")
-    try:
-        container = av.open(str(path.absolute()))
-    except (av.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"{path} is not a video that can be read ({_reason(error)}). "
-            "It may be cut off or of another kind: play it once, or export it again as MP4 (H.264)."
-        ) from error
-    with container:
-        if container.format.name == "image2" or container.format.name.endswith("_pipe"):
-            raise MediaError(f"{path} is a picture, not a video. Give a video file.")
-        if not container.streams.video:
-            raise MediaError(f"{path} has no picture, only sound or data. Give the video file itself.")
-        yield container, container.streams.video[0]
-
-
-def _index_packets(path: Path, container: InputContainer, stream: VideoStream) -> _PacketIndex:
-    times: list[int] = []
-    keyframes: list[int] = []
-    has_times = True
-    try:
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard:
-                continue
-            if packet.is_corrupt:
-                raise MediaError(
-                    f"{path} is cut off or damaged after {len(times)} frames. Copy or download it again."
-                )
-            if packet.pts is None:
-                has_times = False
-            times.append(len(times) if packet.pts is None else packet.pts)
-            if packet.is_keyframe:
-                keyframes.append(times[-1])
-    except av.FFmpegError as error:
-        raise MediaError(f"{path} cannot be read to its end ({_reason(error)}). Copy it again.") from error
-    return _PacketIndex(tuple(sorted(times)), tuple(sorted(keyframes)), has_times)
-
-
-def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
-    for frame in _decode(path, container, stream):
-        return frame
-    raise MediaError(f"{path}: no frame of the video decodes. Export the clip again as MP4 (H.264).")
-
-
-def _decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    try:
-        yield from container.decode(stream)
-    except av.FFmpegError as error:
-        raise MediaError(f"{path} is damaged ({_reason(error)}). Export or download it again.") from error
-
-
-def _require_file(path: Path, kind: str) -> None:
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise MediaError(f"{path} is a folder, not a {kind}. Give the path of the file in it.")
-        if not stat.S_ISREG(mode):
-            raise MediaError(f"{path} is a pipe or a device. Save the {kind} as a file: it is read twice.")
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MediaError(f"{path} does not exist. Give the path of the {kind}.") from error
-    except OSError as error:
-        reason = f"{path} cannot be read ({error.strerror})."
-        raise MediaError(f"{reason} Check its name and its permissions.") from error
-    if empty:
-        raise MediaError(f"{path} is empty (0 bytes). Copy or download the {kind} again.")
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).strip().rstrip(".") or type(error).__name__
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -225,9 +86,9 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[Im
     """
     wanted = iter(indices) if indices is not None else None
     next_index = next(wanted, None) if wanted is not None else 0
-    with _open_video(path) as (container, stream):
+    with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
-        for position, frame in enumerate(_decode(path, container, stream)):
+        for position, frame in enumerate(decode(path, container, stream)):
             if wanted is None:
                 yield _upright(frame)
                 continue
@@ -240,7 +101,9 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[Im
                 yield image
                 next_index = next(wanted, None)
     if wanted is not None and next_index is not None:
-        raise MediaError(f"{path} ends before frame {next_index}. Copy or export the clip again.")
+        raise MediaError(
+            f"{path} ends before frame {next_index}.", "Copy or export the clip again.", code="media.damaged"
+        )
 
 
 def read_frames_backwards(path: Path, indices: Sequence[int]) -> Iterator[Image]:
@@ -254,17 +117,15 @@ def read_frames_backwards(path: Path, indices: Sequence[int]) -> Iterator[Image]
     """
     if not indices:
         return
-    with _open_video(path) as (container, stream):
-        index = _index_packets(path, container, stream)
-        frame_bytes = max(1, stream.codec_context.width * stream.codec_context.height * 3 // 2)
-    piece = max(4, _BACKWARD_BUFFER_BYTES // frame_bytes)
-    if indices[0] >= len(index.frame_times):
-        raise MediaError(f"{path} has {len(index.frame_times)} frames; frame {indices[0]} was asked for.")
+    info, line = probe_video(path), timeline(path)
+    piece = max(4, _BACKWARD_BUFFER_BYTES // max(1, info.width * info.height * 3 // 2))
+    if indices[0] >= len(line.times):
+        raise MediaError(f"{path} has {len(line.times)} frames; frame {indices[0]} was asked for.")
     position = 0
     while position < len(indices):
         last = indices[position]
         first = max(0, last - piece + 1)
-        frames = _decode_range(path, index, first, last)
+        frames = _decode_range(path, line, first, last)
         while position < len(indices) and indices[position] >= first:
             current = indices[position]
             image = _upright(frames.pop(current))
@@ -273,19 +134,17 @@ def read_frames_backwards(path: Path, indices: Sequence[int]) -> Iterator[Image]
                 position += 1
 
 
-def _decode_range(path: Path, index: _PacketIndex, first: int, last: int) -> dict[int, VideoFrame]:
+def _decode_range(path: Path, line: Timeline, first: int, last: int) -> dict[int, VideoFrame]:
     """Frames ``first`` to ``last`` inclusive, by number, not converted to RGB (half the memory)."""
     frames: dict[int, VideoFrame] = {}
-    numbers = {time: number for number, time in enumerate(index.frame_times)}
-    with _open_video(path) as (container, stream):
+    numbers = {time: number for number, time in enumerate(line.times)}
+    with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
-        if index.has_times and index.keyframe_times:
-            target = index.frame_times[first]
-            earlier = [time for time in index.keyframe_times if time <= target]
-            if earlier:
-                container.seek(earlier[-1], stream=stream, backward=True)
-        for count, frame in enumerate(_decode(path, container, stream)):
-            by_time = index.has_times and frame.pts is not None
+        earlier = [time for time in line.keyframe_times if time <= line.times[first]]
+        if earlier:
+            container.seek(earlier[-1], stream=stream, backward=True)
+        for count, frame in enumerate(decode(path, container, stream)):
+            by_time = line.has_times and frame.pts is not None
             number = numbers.get(frame.pts, -1) if by_time and frame.pts is not None else count
             if first <= number <= last:
                 frames[number] = frame
@@ -293,14 +152,14 @@ def _decode_range(path: Path, index: _PacketIndex, first: int, last: int) -> dic
                 break
     missing = [number for number in range(first, last + 1) if number not in frames]
     if missing:
-        raise MediaError(f"{path}: frame {missing[0]} does not decode. Export the clip again.")
+        raise MediaError(
+            f"{path}: frame {missing[0]} does not decode.", "Export the clip again.", code="media.damaged"
+        )
     return frames
 
 
 def _upright(frame: VideoFrame) -> Image:
-    image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    turns = frame.rotation // 90
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns % 4 else image
+    return turn_upright(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), orientation_of(frame))
 
 
 # -------------------------------------------------------------------------------- upstream's arithmetic
@@ -334,7 +193,9 @@ def canvas_size(width: int, height: int, area: int, divisor: int = 16) -> tuple[
     if min(canvas) < divisor:
         raise MediaError(
             f"A picture of {width}x{height} does not fit an area of {area} pixels: the canvas would be "
-            f"{canvas[0]}x{canvas[1]}. Choose a larger --resolution or a less extreme shape."
+            f"{canvas[0]}x{canvas[1]}.",
+            "Choose a larger --resolution or a less extreme shape.",
+            code="media.canvas",
         )
     return canvas
 
@@ -431,34 +292,3 @@ class VideoWriter:
             self.close()
         else:
             self._container.close()
-
-
-# --------------------------------------------------------------------------------------------- pictures
-
-
-def read_picture(path: Path) -> Image:
-    """Decode a picture as RGB uint8, upright by its EXIF orientation, alpha dropped (as upstream reads it).
-
-    Raises:
-        MediaError: missing, empty, or of a kind that OpenCV does not decode (HEIC, AVIF, text ...).
-    """
-    _require_file(path, "picture")
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise MediaError(
-            f"{path} is not a picture that can be decoded (HEIC and AVIF cannot). Save it as PNG or JPEG."
-        )
-    return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
-
-
-def write_picture(path: Path, image: Image) -> None:
-    """Encode an RGB or grey uint8 picture by the suffix of ``path`` (.png, .jpg, ...)."""
-    bgr = image if image.ndim == 2 else np.ascontiguousarray(image[:, :, ::-1])
-    done, data = cv2.imencode(path.suffix, bgr)
-    if not done:
-        raise MediaError(f"{path}: the picture could not be encoded as {path.suffix}.")
-    path.write_bytes(data.tobytes())

@@ -62,17 +62,3 @@ def disagreement(folder: Path, *, replace: bool, decode: bool = False) -> str | 
                 f"{name} is {info.width}x{info.height}; it must be {right}. Run stage 1 again with --force."
             )
     return None
-
-
-def verify(folder: Path, *, replace: bool) -> None:
-    """As ``verification.verify_source`` of upstream's files."""
-    from engines.verification import verify_source
-
-    verify_source(folder, replace=replace, exact_background=False)
-
-
-def verify_result(folder: Path, *, name: str, pose: Path) -> None:
-    """As ``verification.verify_generated``."""
-    from engines.verification import verify_generated
-
-    verify_generated(folder, name=name, pose=pose)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from execution.record import Reason, Why
 from execution.step import Progress, Step
+from execution.words import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +62,7 @@ class Display:
             self._phase, self._phase_began, self._phase_share = progress.phase, self._get_time(), share
             self._printed_share = -1.0
         left = self._seconds_left(share)
-        detail = ", ".join(filter(None, [progress.detail, f"{_clock(left)} left" if left else ""]))
+        detail = ", ".join(filter(None, [progress.detail, f"{duration(left)} left" if left else ""]))
         if self._bar is not None:
             total = None if progress.fraction is None else 1.0
             self._bar.update(
@@ -79,7 +80,7 @@ class Display:
     def finished(self, step: Step, seconds: float) -> None:
         """Close the line."""
         self._close_bar()
-        self._say(f"[green]✓[/] {_plain(step.title)}: done in {_clock(seconds)}")
+        self._say(f"[green]✓[/] {_plain(step.title)}: done in {duration(seconds)}")
 
     def ending(self) -> None:
         """Say that the wait has a reason: torchrun alone gives its ranks half a minute."""
@@ -128,12 +129,3 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

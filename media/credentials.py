@@ -28,6 +28,8 @@ INSTALL: Final = "python -m pip install c2pa-python"
 _SETTINGS: Final = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
+    # Else the library holds the whole video in memory, twice.
+    "core": {"backing_store_memory_threshold_in_mb": 8, "merkle_tree_chunk_size_in_kb": 1024},
 }
 _UNTRUSTED: Final = "signingCredential.untrusted"
 """The reader's word for an issuer that is not on its own list. Which list counts is for the viewer to say."""
@@ -212,9 +214,9 @@ def _sign(
         destination.seek(0)
         found = _read(c2pa.Reader(kind, destination, context=context))
     except c2pa.C2paError as error:
-        raise CredentialsError(f"{pair.name} and its key do not sign: {_plain(error)}.") from error
+        raise CredentialsError(f"Signing with {pair.name} and its key fails: {_plain(error)}.") from error
     if wrong := _failures(found):
-        raise CredentialsError(f"{pair.name} and its key do not sign as they should: {wrong}.")
+        raise CredentialsError(f"Signing with {pair.name} and its key fails: {wrong}.")
 
 
 def _add_ingredient(c2pa: Any, builder: Any, number: int, path: Path, title: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -18,6 +18,7 @@ import av
 
 from media import labels
 from media import sound as sounds
+from media.errors import reason
 from media.sound import FinishError as FinishError
 from media.sound import Sound as Sound
 from media.sound import check_sound as check_sound
@@ -35,6 +36,7 @@ Report = Callable[[str, int, int], None]
 
 _PHASE: Final = "write the result"
 _REPORT_EVERY: Final = 50
+_AGAIN: Final = "Generate it again (--force)."
 _LEAST_TIMESCALE: Final = 10_000
 _LARGEST_TIMESCALE: Final = 2**31 - 1
 
@@ -85,14 +87,11 @@ def finish_video(
         FinishError: a file cannot be read or written, or is not of the kind that is needed.
     """
     with ExitStack() as stack:
+        timescale = _timescale(rate)
         source, video = _open_picture(picture, stack)
         frame_count = video.frames
         seconds = frame_count / rate
-        timescale = _timescale(rate)
-        options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
-        try:
-            output = stack.enter_context(av.open(str(target.absolute()), "w", format="mp4", options=options))
-            output.metadata.update(tags)
+        with _writing(target, timescale, tags, xmp) as output:
             video_out = output.add_stream_from_template(video)
             video_out.time_base = Fraction(1, timescale)
             track = _add_sound(output, sound, seconds, stack) if sound else None
@@ -102,15 +101,6 @@ def finish_video(
                 streams.append(_timed(track.packets, track.stream))
             for _, packet in heapq.merge(*streams, key=lambda item: item[0]):
                 output.mux_one(packet)
-            output.close()
-            if xmp:
-                with target.open("ab") as file:
-                    file.write(labels.xmp_box(xmp))
-        except (av.FFmpegError, OSError) as error:
-            reason = (error.strerror or str(error)).rstrip(".")
-            raise FinishError(
-                f"{target} cannot be written ({reason}). Check the disk's free space."
-            ) from error
     return Finished(
         frame_count=frame_count,
         rate=rate,
@@ -137,29 +127,9 @@ def _writing(target: Path, timescale: int, tags: Mapping[str, str], xmp: bytes) 
             with target.open("ab") as file:
                 file.write(labels.xmp_box(xmp))
     except (av.FFmpegError, OSError) as error:
-        reason = (error.strerror or str(error)).rstrip(".")
-        raise FinishError(f"{target} cannot be written ({reason}). Check the disk's free space.") from error
-
-
-@contextmanager
-def _writing(target: Path, timescale: int, tags: Mapping[str, str], xmp: bytes) -> Iterator[OutputContainer]:
-    """The MP4 to fill. Left without an error, it is complete: index in front, XMP at the end."""
-    options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
-    try:
-        output = av.open(str(target.absolute()), "w", format="mp4", options=options)
-        try:
-            output.metadata.update(tags)
-            yield output
-            output.close()
-        finally:
-            with suppress(av.FFmpegError, OSError):  # a full disk is full for the closing too
-                output.close()
-        if xmp:
-            with target.open("ab") as file:
-                file.write(labels.xmp_box(xmp))
-    except (av.FFmpegError, OSError) as error:
-        reason = (error.strerror or str(error)).rstrip(".")
-        raise FinishError(f"{target} cannot be written ({reason}). Check the disk's free space.") from error
+        raise FinishError(
+            f"{target} cannot be written ({reason(error)}).", "Check the folder and the disk's free space."
+        ) from error
 
 
 # -------------------------------------------------------------------------------------------- picture
@@ -169,18 +139,16 @@ def _open_picture(path: Path, stack: ExitStack) -> tuple[InputContainer, VideoSt
     try:
         source = stack.enter_context(av.open(str(path.absolute())))
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise FinishError(
-            f"{path}: the generated video cannot be read ({error}). Generate it again."
-        ) from error
+        raise FinishError(f"{path}: the generated video cannot be read.", _AGAIN) from error
     if not source.streams.video or not source.streams.video[0].frames:
-        raise FinishError(f"{path}: the generated video holds no frames. Generate it again.")
+        raise FinishError(f"{path}: the generated video holds no frames.", _AGAIN)
     return source, source.streams.video[0]
 
 
 def _timescale(rate: Fraction) -> int:
     """Ticks per second in which every frame's time is whole, for the picture's track and the edits."""
     if rate <= 0 or rate.numerator > _LARGEST_TIMESCALE:
-        raise FinishError(f"{rate} frames a second cannot be written. State the rate as a simpler fraction.")
+        raise FinishError(f"{rate} frames a second cannot be written.", "State a simpler fraction.")
     return int(rate.numerator * -(-_LEAST_TIMESCALE // rate.numerator))
 
 
@@ -221,13 +189,11 @@ def _packets(path: Path, source: InputContainer, video: VideoStream) -> Packets:
             if packet.size:
                 yield packet
     except av.FFmpegError as error:
-        raise FinishError(f"{path}: the generated video is damaged ({error}). Generate it again.") from error
+        raise FinishError(f"{path}: the generated video is damaged ({reason(error)}).", _AGAIN) from error
 
 
 def _uneven(path: Path) -> FinishError:
-    return FinishError(
-        f"{path}: the generated video is cut off or its frames are not evenly spaced. Generate it again."
-    )
+    return FinishError(f"{path}: the generated video is cut off or its frames are not evenly spaced.", _AGAIN)
 
 
 def _counted(packets: Packets, total: int, report: Report) -> Packets:

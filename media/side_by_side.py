@@ -75,8 +75,8 @@ def _rows(source_frames: Iterator[Image], pose: Path, result: Path, height: int)
         short = [name for name, image in zip(names, trio, strict=True) if image is None]
         if short:
             raise FinishError(
-                f"The {short[0]} ends at frame {number}; the others go on. They belong to different runs: "
-                "run both stages again, or leave out --side_by_side."
+                f"The {short[0]} ends at frame {number}; the others go on. They belong to different runs.",
+                "Run both stages again, or leave out --side_by_side.",
             )
         source, drawn, made = (_to_height(image, height) for image in trio)
         yield np.hstack([source, gap, drawn, gap, made])

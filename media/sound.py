@@ -17,7 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess import MediaError
+from media.errors import MediaError, reason
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -68,16 +68,16 @@ def check_sound(path: Path) -> None:
     with open_sound(path) as (container, stream):
         if is_copied(stream):
             if next(_packets(path, container, stream), None) is None:
-                raise FinishError(f"{path} has a sound track without any sound. Give another file.")
+                raise FinishError(f"{path} has a sound track without any sound.", "Give another file.")
             return
         channels = stream.codec_context.layout.nb_channels
         if channels > _MOST_CHANNELS:
             raise FinishError(
-                f"{path} has {channels} channels of sound; an MP4 holds {_MOST_CHANNELS} at most. "
-                "Mix it down to 5.1 or stereo."
+                f"{path} has {channels} channels of sound; an MP4 holds {_MOST_CHANNELS} at most.",
+                "Mix it down to 5.1 or stereo.",
             )
         if next(_decoded(path, container, stream), None) is None:
-            raise FinishError(f"{path} has a sound track without any sound. Give another file.")
+            raise FinishError(f"{path} has a sound track without any sound.", "Give another file.")
 
 
 @contextmanager
@@ -88,21 +88,22 @@ def open_sound(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
         FinishError: it is not there, cannot be read, or has no sound.
     """
     if not path.is_file():
-        raise FinishError(f"{path} is not a file. Give the path of a file with sound.")
+        raise FinishError(f"{path} is not a file.", "Give the path of a file with sound.")
     try:
         container = av.open(str(path.absolute()))
     except (av.FFmpegError, ValueError) as error:
         raise FinishError(
-            f"{path} cannot be read as sound or video ({_reason(error)}). "
-            "Play it once, or export it again as WAV, MP3 or M4A."
+            f"{path} cannot be read as sound or video ({reason(error)}).",
+            "Play it once, or export it again as WAV, MP3 or M4A.",
         ) from error
     with container:
         if not container.streams.audio:
-            raise FinishError(f"{path} has no sound track. Give a file with sound, or --no_audio.")
+            raise FinishError(f"{path} has no sound track.", "Give a file with sound, or --no_audio.")
         stream = container.streams.audio[0]
-        if not stream.codec_context.sample_rate or stream.codec_context.codec is None:
+        if stream.codec_context is None or not stream.codec_context.sample_rate:
             raise FinishError(
-                f"{path}: its sound is of a kind that is not known here, or empty. Export it as M4A or WAV."
+                f"{path}: its sound is of a kind that is not known here, or empty.",
+                "Export it as M4A or WAV, or say --no_audio.",
             )
         # A cover picture or a film beside the sound would else be read and thrown away packet by packet.
         for other in container.streams:
@@ -153,7 +154,7 @@ def copied_packets(
     for packet in _packets(path, container, stream):
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is None:
-            raise FinishError(f"{path}: its sound has no time stamps. Export it again as M4A or MP4.")
+            raise FinishError(f"{path}: its sound has no time stamps.", "Export it again as M4A or MP4.")
         pts -= shift
         if pts >= end and last is not None:
             return
@@ -194,7 +195,7 @@ def aac_layout(stream: AudioStream) -> str:
     layout = stream.codec_context.layout
     usual = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
     if layout.nb_channels not in usual:
-        raise FinishError(f"{layout.nb_channels} channels of sound are too many. Mix them down to stereo.")
+        raise FinishError(f"{layout.nb_channels} channels of sound are too many.", "Mix them down to stereo.")
     return usual[layout.nb_channels] if "channels" in layout.name else str(layout.name)
 
 
@@ -222,25 +223,23 @@ def samples(
     """
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     wanted, written, jitter = round(seconds * rate), 0, round(_JITTER * rate)
+    expected, first = round(-start * rate), True
     for frame in _resampled(path, resampler, _decoded(path, container, stream)):
         piece = np.asarray(frame.to_ndarray(), np.float32)
-        at = written
+        at = expected
         if frame.pts is not None and frame.time_base is not None:
             at = round((frame.pts * frame.time_base - start) * rate)
-        if written and abs(at - written) <= jitter:
-            at = written
+        if abs(at - expected) <= jitter and not first:
+            at = expected
+        expected, first = at + piece.shape[1], False
         if at >= wanted:
             if written:
                 return
             continue  # a stray time stamp
-        if at < written:
-            piece = piece[:, written - at :]
-        elif at > written:
-            piece = np.pad(piece, ((0, 0), (at - written, 0)))
-        piece = piece[:, : wanted - written]
+        piece = piece[:, max(0, written - at) : wanted - at]
         if piece.shape[1]:
-            yield piece
-            written += piece.shape[1]
+            yield np.pad(piece, ((0, 0), (max(0, at - written), 0)))
+            written = max(at, written) + piece.shape[1]
 
 
 def encoded_packets(
@@ -288,10 +287,6 @@ def _resampled(
 
 def _damaged(path: Path, error: Exception) -> FinishError:
     return FinishError(
-        f"{path}: its sound is damaged ({_reason(error)}). Give another file with --audio, or --no_audio."
+        f"{path}: its sound is damaged ({reason(error)}).",
+        "Give another file with --audio, or say --no_audio.",
     )
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).strip().rstrip(".") or type(error).__name__

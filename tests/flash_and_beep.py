@@ -94,7 +94,7 @@ def write_flash_and_beep(
             frame.time_base, frame.pts = ticks, round((video_start + time) / ticks)
             packets += video.encode(frame)
         packets += video.encode(None)
-        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+        for packet in sorted(packets, key=lambda packet: exact(packet.dts, packet.time_base)):
             out.mux(packet)
     return beeps
 
@@ -150,21 +150,27 @@ def _time_base(times: Sequence[Fraction]) -> Fraction:
 # ----------------------------------------------------------------------------------------- instruments
 
 
+def exact(ticks: int | None, time_base: Fraction | None) -> Fraction:
+    """A time stamp in seconds; it must be there."""
+    assert ticks is not None and time_base is not None
+    return ticks * time_base
+
+
 def flash_times(path: Path) -> list[float]:
     """The seconds at which the picture turns white."""
     times, dark = [], True
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
-            bright = np.frombuffer(frame.planes[0], np.uint8)[:SIDE].mean() > 128
+            bright = np.frombuffer(bytes(frame.planes[0]), np.uint8)[:SIDE].mean() > 128
             if bright and dark:
-                times.append(float(frame.pts * frame.time_base))
+                times.append(float(exact(frame.pts, frame.time_base)))
             dark = not bright
     return times
 
 
 def beep_times(path: Path) -> list[float]:
-    """The seconds at which the sound sets in, as a player hears it: encoder delay and edit lists are applied."""
+    """The seconds at which sound sets in, as a player hears it: encoder delay and edit lists are applied."""
     samples, start = heard(path)
     loud = np.abs(samples) > 0.3
     quiet_for = SAMPLE_RATE // 20
@@ -177,11 +183,14 @@ def beep_times(path: Path) -> list[float]:
 def heard(path: Path) -> tuple[NDArray[np.float32], float]:
     """The first channel's samples at 48 kHz, each where its time stamp says, and the first one's second."""
     pieces: list[tuple[float, NDArray[np.float32]]] = []
+    expected = 0.0
     with av.open(str(path)) as container:
         resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
         for frame in container.decode(audio=0):
             for part in resampler.resample(frame):
-                pieces.append((float(part.pts * part.time_base), part.to_ndarray()[0]))
+                at = expected if part.pts is None else float(exact(part.pts, part.time_base))
+                pieces.append((at, part.to_ndarray()[0]))
+                expected = at + part.samples / SAMPLE_RATE
     start = pieces[0][0]
     end = max(at + len(piece) / SAMPLE_RATE for at, piece in pieces)
     samples = np.zeros(round((end - start) * SAMPLE_RATE) + 1, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from itertools import accumulate
@@ -60,7 +61,7 @@ def write_clip(
     """Write a clip; its suffix says the container (.mp4, .mov, .mkv, .webm, .avi, .ts, .gif, .h264).
 
     Args:
-        rotation: the angle by which players turn it, ``mirrored`` whether they also mirror it (display matrix).
+        rotation: the angle by which players turn it, ``mirrored`` whether they mirror it too.
         frame: makes the picture of a frame, RGB or RGBA, from its number, width and height.
         times: second at which each frame is shown, for a variable rate; else ``frame_count`` at ``rate``.
         sample_aspect: width of a pixel whose height is 1.
@@ -105,21 +106,32 @@ def variable_times(*pieces: tuple[int, int]) -> list[Fraction]:
     return [Fraction(0), *accumulate(lengths[:-1])]
 
 
-def cut_without_encoding(source: Path, target: Path, *, key_frame: int, first: int) -> Path:
-    """Cut a clip as quick tools do: packets from the key frame on, and an edit list that hides those before
-    frame ``first``. Both are frame numbers in order of display.
+def hide_frames(path: Path, *, before: int, after: int) -> Path:
+    """Let the edit list of an MP4 show frames ``before`` to ``after`` (exclusive) only, as quick cuts do.
+
+    The clip is at 30 frames a second, as ``write_clip`` leaves it.
     """
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 12  # behind name, version and flags, and number of entries
+    timescale = int.from_bytes(data[data.index(b"mdhd") + 16 :][:4], "big")
+    movie_timescale = int.from_bytes(data[data.index(b"mvhd") + 16 :][:4], "big")
+    first = int.from_bytes(data[place + 4 : place + 8], "big") + before * timescale // 30
+    data[place : place + 8] = struct.pack(">II", (after - before) * movie_timescale // 30, first)
+    path.write_bytes(data)
+    return path
+
+
+def cut_at_key_frame(source: Path, target: Path, number: int) -> Path:
+    """Copy the packets from one on, which is the ``number``-th that claims to be a key frame."""
     with av.open(str(source)) as given, av.open(str(target), "w", format="mp4") as container:
         stream = given.streams.video[0]
-        tick = 1 / Fraction(stream.average_rate or 0) / Fraction(stream.time_base or 0)
         copy = container.add_stream_from_template(stream)
+        seen = 0
         for packet in given.demux(stream):
-            if packet.pts is None or packet.dts is None or packet.pts < key_frame * tick:
-                continue
-            packet.pts -= int(first * tick)
-            packet.dts -= int(first * tick)
-            packet.stream = copy
-            container.mux(packet)
+            seen += packet.is_keyframe
+            if packet.dts is not None and seen > number:
+                packet.stream = copy
+                container.mux(packet)
     return target
 
 

@@ -112,7 +112,7 @@ def test_underscores_and_dashes_are_the_same(workplace):
 def test_save_file_is_another_spelling_of_output_path(workplace):
     one = plan(workplace, "pipeline.py", *workplace.inputs, "--save_file", "result.mp4")
     other = plan(workplace, "pipeline.py", *workplace.inputs, "--output_path", "result.mp4")
-    assert one == other and str(workplace / "result.mp4") in one[1]
+    assert one == other and str(workplace / ".understudy" / "result.generated.mp4") in one[1]
 
 
 def test_flags_win_over_the_settings_file(workplace):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scripts.generate_docs import ROOT, with_flags
+from scripts.generate_docs import ROOT, findings_page, with_flags
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -26,3 +26,8 @@ def test_local_links_lead_to_files(document):
 def test_scripts_that_a_document_runs_exist(document):
     scripts = re.findall(r"python ([\w/]+\.py)", document.read_text(encoding="utf-8"))
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
+
+
+def test_the_page_of_findings_is_as_the_program_has_them():
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert page == findings_page(), "run: python scripts/generate_docs.py"

@@ -69,7 +69,9 @@ def finish(picture: Path, target: Path, rate: Fraction, sound: Sound | None) -> 
     )
 
 
-def through_the_pipeline(folder: Path, source: Path, fps: int, *, clean: Path | None = None) -> tuple[Path, Fraction]:
+def through_the_pipeline(
+    folder: Path, source: Path, fps: int, *, clean: Path | None = None
+) -> tuple[Path, Fraction]:
     generated, result = folder / "generated.mp4", folder / "result.mp4"
     rate = generate(clean or source, generated, fps)
     finish(generated, result, rate, Sound(source, preprocess.probe_video(source).start))
@@ -147,7 +149,9 @@ def test_the_instruments_notice_a_wrong_rate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
 @pytest.mark.parametrize("b_frames", [0, 3])
-def test_a_picture_that_begins_late_stays_with_its_sound(tmp_path: Path, container: str, b_frames: int) -> None:
+def test_a_picture_that_begins_late_stays_with_its_sound(
+    tmp_path: Path, container: str, b_frames: int
+) -> None:
     rate, source = Fraction(25), tmp_path / "source"
     late = Fraction(4, 5)
     beeps = write_flash_and_beep(

@@ -47,7 +47,7 @@ def test_a_job_runs_from_end_to_end(workplace, flags):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{workplace / 'output_wanimate.mp4'}\n"
     assert left(workplace / "process_results") == (REPLACE if flags else ANIMATE)
-    assert source_folder.disagreement(workplace / "process_results", replace=bool(flags), decode=True) is None
+    assert source_folder.disagreement(workplace / "process_results", replace=bool(flags)) is None
     result = preprocess.check_video(workplace / "output_wanimate.mp4")
     pose = preprocess.probe_video(workplace / "process_results" / "src_pose.mp4")
     assert (result.frame_count, result.width, result.height) == (pose.frame_count, pose.width, pose.height)
@@ -67,13 +67,16 @@ def test_several_gpus_start_several_ranks_and_one_video_comes_of_it(finished, tm
     path = standin_environment(finished / "Wan2.2")["PYTHONPATH"]
     flags = ("--multi_gpu", "--nproc_per_node", "2", "--seed", "1")
     succeed(finished, *GENERATE, *flags, STANDIN_RECORD=str(record), PYTHONPATH=path)
-    assert sorted(entry["rank"] for entry in read_record(record)) == [0, 1]
+    starts = [entry for entry in read_record(record) if entry["event"] == "start"]
+    assert sorted(entry["rank"] for entry in starts) == [0, 1]
 
 
 def test_upstream_gets_its_environment_and_its_own_folder(workplace, tmp_path):
     record = tmp_path / "record.jsonl"
     succeed(workplace, "pipeline.py", *workplace.inputs, STANDIN_RECORD=str(record))
-    for entry in read_record(record):
+    starts = [entry for entry in read_record(record) if entry["event"] == "start"]
+    assert len(starts) == 2
+    for entry in starts:
         assert entry["cwd"] == str(workplace / "Wan2.2")
         assert entry["env"]["PYTHONUNBUFFERED"] == "1" and entry["env"]["PYTHONIOENCODING"] == "utf-8"
         assert entry["env"]["HF_HUB_OFFLINE"] == "1" and entry["env"]["PYTHONSAFEPATH"] == ""
@@ -101,7 +104,7 @@ def test_odd_file_names_work_throughout(workplace, name):
     )
     succeed(workplace, "pipeline.py", *flags)
     assert preprocess.check_video(workplace / f"{name} out" / f"{name}.mp4").frame_count
-    assert workplace.invoke("pipeline.py", *flags).output.count(SKIPPED) == 2
+    assert workplace.invoke("pipeline.py", *flags).output.count(SKIPPED) == 3
 
 
 @posix_only
@@ -130,9 +133,10 @@ def test_quiet_prints_nothing_and_verbose_says_why(finished):
 
 
 def test_the_same_command_again_skips_everything_and_says_so(finished):
+    succeed(finished, "pipeline.py", *finished.inputs)  # the record learns that everything was moved here
     before = finished.contents()
     done = finished.run("pipeline.py", *finished.inputs)
-    assert done.returncode == 0 and done.stderr.count(SKIPPED) == 2
+    assert done.returncode == 0 and done.stderr.count(SKIPPED) == 3
     assert done.stdout == f"{finished / 'output_wanimate.mp4'}\n"
     assert finished.contents() == before
 
@@ -140,17 +144,17 @@ def test_the_same_command_again_skips_everything_and_says_so(finished):
 @pytest.mark.parametrize(
     ("flags", "reason", "steps_run"),
     [
-        (("--fps", "24"), "fps changed from 30 to 24", 2),
-        (("--seed", "7"), "seed changed from 42 to 7", 1),
+        (("--fps", "24"), "fps changed from 30 to 24", 3),
+        (("--seed", "7"), "seed changed from 42 to 7", 2),
         (("--no_retarget",), "retarget changed from True to False", None),
-        (("--force",), "--force was given", 2),
+        (("--force",), "--force was given", 3),
     ],
 )
 def test_what_changed_is_run_again_with_the_reason(finished, flags, reason, steps_run):
     said = succeed(finished, "pipeline.py", *finished.inputs, *flags)
     assert f"(because {reason})" in said
     if steps_run:
-        assert said.count("done in") == steps_run and said.count(SKIPPED) == 2 - steps_run
+        assert said.count("done in") == steps_run and said.count(SKIPPED) == 3 - steps_run
 
 
 def spoil_output(place: Workplace) -> None:
@@ -189,13 +193,13 @@ def test_what_was_changed_outside_is_noticed_mended_and_named(finished, change, 
     planned = json.loads(finished.invoke("pipeline.py", *finished.inputs, "--dry_run", "--json").stdout)
     assert reason in [why for step in planned["steps"] for why in step["why"]]
     assert f"(because {reason})" in succeed(finished, "pipeline.py", *finished.inputs)
-    assert finished.invoke("pipeline.py", *finished.inputs).output.count(SKIPPED) == 2
+    assert finished.invoke("pipeline.py", *finished.inputs).output.count(SKIPPED) == 3
 
 
 def test_a_job_that_moved_as_a_whole_is_still_done(finished, tmp_path):
     """Where things lie is no part of what they are."""
     moved = Workplace(finished.folder.rename(tmp_path / "elsewhere"))
-    assert succeed(moved, "pipeline.py", *moved.inputs).count(SKIPPED) == 2
+    assert succeed(moved, "pipeline.py", *moved.inputs).count(SKIPPED) == 3
 
 
 def test_animate_after_replace_leaves_no_mask_and_background_of_the_other_mode(finished):
@@ -216,9 +220,9 @@ FAULTS = {
     "preprocess:out_of_memory": ["exit code 1", "GPU ran out of memory", "--t5_cpu", "OutOfMemoryError"],
     "preprocess:crash_midway": ["exit code 1", "RuntimeError: The size of tensor a"],
     "preprocess:killed": ["exit code 137", "signal 9", "lack of memory"],
-    "generate:exit0_no_file": ["ended without an error, but output_wanimate.mp4 was not written"],
-    "generate:truncated_file": ["output_wanimate.mp4 is not a video that can be read"],
-    "generate:empty_file": ["output_wanimate.mp4 is empty"],
+    "generate:exit0_no_file": ["ended without an error, but output_wanimate.generated.mp4 was not written"],
+    "generate:truncated_file": ["output_wanimate.generated.mp4 is not a video that can be read"],
+    "generate:empty_file": ["output_wanimate.generated.mp4 is empty"],
     "generate:wrong_frame_count": ["has 9 frames; 12 were expected"],
     "generate:save_failed": ["was not written", "hid the error", "No space left on device"],
     "generate:out_of_memory": ["exit code 1", "GPU ran out of memory", "several GPUs"],
@@ -266,7 +270,7 @@ def test_a_failed_first_run_leaves_no_output_and_the_next_one_finishes_the_rest(
     assert failed.returncode == 1
     assert left(workplace / "process_results") == ANIMATE and not (workplace / "output_wanimate.mp4").exists()
     said = succeed(workplace, "pipeline.py", *workplace.inputs)
-    assert said.count(SKIPPED) == 1 and said.count("done in") == 1
+    assert said.count(SKIPPED) == 1 and said.count("done in") == 2
 
 
 # ------------------------------------------------------------- interruptions: 130, nothing left behind
@@ -367,7 +371,7 @@ def test_an_interrupted_first_stage_is_begun_again(workplace, tmp_path):
     running.send_signal(signal.SIGINT)
     assert_interrupted(workplace, running, record)
     assert left(workplace / "process_results") == set()
-    assert succeed(workplace, "pipeline.py", *workplace.inputs).count("done in") == 2
+    assert succeed(workplace, "pipeline.py", *workplace.inputs).count("done in") == 3
 
 
 @posix_only
@@ -392,14 +396,16 @@ def test_a_dry_run_shows_the_plan_as_data(finished):
     shown = finished.run("pipeline.py", *finished.inputs, "--dry_run", "--json", "--seed", "5")
     assert shown.returncode == 0
     plan = json.loads(shown.stdout)
-    first, second = plan["steps"]
+    first, second, third = plan["steps"]
     keys = {"name", "stage", "argv", "cwd", "env", "inputs", "outputs", "action", "why"}
-    assert set(first) == set(second) == keys
+    assert set(first) == set(second) == set(third) == keys
     assert (first["name"], first["stage"], first["action"]) == ("preprocess", 1, "skip")
     assert (second["name"], second["stage"], second["action"]) == ("generate", 2, "run")
     assert second["why"] == ["seed changed from 42 to 5"]
     assert first["inputs"] == [str(finished / finished.video), str(finished / finished.picture)]
-    assert second["outputs"] == [str(finished / "output_wanimate.mp4")]
+    assert second["outputs"] == [str(finished / ".understudy" / "output_wanimate.generated.mp4")]
+    assert (third["name"], third["stage"], third["action"]) == ("finish", 3, "run")
+    assert third["outputs"] == [str(finished / "output_wanimate.mp4")]
     assert set(first["outputs"]) == {str(finished / "process_results" / name) for name in ANIMATE}
 
 
@@ -407,14 +413,14 @@ def test_a_dry_run_of_the_preview_has_no_commands(workplace):
     flags = ("--engine", "preview", "--dry_run", "--json")
     shown = workplace.invoke("pipeline.py", *workplace.inputs, *flags)
     plan = json.loads(shown.stdout)
-    assert [step["argv"] for step in plan["steps"]] == [None, None]
+    assert [step["argv"] for step in plan["steps"]] == [None, None, None]
 
 
 def test_a_dry_run_writes_nothing_and_starts_nothing(workplace, tmp_path):
     before = workplace.contents()
     record = tmp_path / "record"
     shown = workplace.run("pipeline.py", *workplace.inputs, "--dry_run", STANDIN_RECORD=str(record))
-    assert shown.returncode == 0 and shown.stdout.count("\n") == 2
+    assert shown.returncode == 0 and shown.stdout.count("\n") == 3
     assert workplace.contents() == before and not record.exists()
 
 

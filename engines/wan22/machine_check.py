@@ -76,7 +76,7 @@ _NAMES: Final = {PREPROCESSING: "Stage 1", GENERATION: "Stage 2"}
 
 
 def machine_findings(job: Job, predicted: Prediction | None) -> Iterator[Finding]:
-    """What this machine lacks for the job; with ``predicted`` the frames count, without it the weights alone."""
+    """What this machine lacks for the job: by its weights, and by its frames where they are ``predicted``."""
     wanted = needs.needs_of_stages(job, predicted, _source_pixels(job))
     yield from _gpus(job, predicted, wanted)
     yield from _host(wanted)
@@ -120,9 +120,7 @@ def _gpus(job: Job, predicted: Prediction | None, wanted: dict[int, needs.Needs]
 def _none(job: Job) -> Iterator[Finding]:
     if machine.gpu_files_exist() and not machine.gpus_are_hidden():
         what = "This machine has NVIDIA GPUs, but their driver does not answer."
-        yield UNKNOWN.found(
-            what, "Look at what nvidia-smi says; in a container, pass on the utility capability."
-        )
+        yield UNKNOWN.found(what, "See what nvidia-smi says; in a container, pass on the utility capability.")
         return
     hidden = " (CUDA_VISIBLE_DEVICES hides them)" if machine.gpus_are_hidden() else ""
     what = f"No NVIDIA GPU was found{hidden}."
@@ -169,7 +167,8 @@ def _relief(job: Job, predicted: Prediction | None, stage: int, total: int) -> s
     if needs.stage_2(on_cpu, None).at_least.gpu <= total:
         with_it = "" if job.t5_cpu or job.multi_gpu else ", and --t5_cpu"
         return f"Give a smaller --resolution or --frame_num{with_it}."
-    for count in (number for number in range(2, HEADS + 1) if HEADS % number == 0):
+    tokens = (predicted and predicted.tokens) or 0
+    for count in (number for number in range(2, HEADS + 1) if HEADS % number == tokens % number == 0):
         shared = replace(job, multi_gpu=True, nproc_per_node=count)
         if count > (job.nproc_per_node or 1) and needs.stage_2(shared, predicted).at_least.gpu <= total:
             return f"Use {count} such GPUs (--multi_gpu --nproc_per_node {count}), or larger ones."

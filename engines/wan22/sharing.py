@@ -2,83 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import preprocess
 from config import HEADS, PREPROCESSING, Job
 from engines.interface import Prediction
-from engines.wan22.windows import shareable_lengths, tokens
+from engines.wan22.relief import WINDOWS
+from engines.wan22.windows import lengths, tokens
 
 _SEARCHED: Final = 0.35
 """Share by which an area may differ and still be offered."""
+_BLOCK: Final = 16
 
 
 def remedies(job: Job, predicted: Prediction, shape: tuple[int, int] | None) -> str:
-    """What to change, in sentences.
+    """What to change, in sentences. Each of the ways works by itself, with all else as it is.
 
     Args:
         shape: width and height of what the canvas follows, where stage 1 is still to run.
     """
     gpus = job.nproc_per_node or 1
-    frame_num = predicted.frame_num or job.frame_num_max
+    canvas = predicted.width, predicted.height
+    allowed = allowed_lengths(job)
     ways = []
-    counts = [str(count) for count in working_counts(predicted.width, predicted.height, frame_num)]
-    if counts:
-        ways.append(f"--nproc_per_node {' or '.join(counts)}")
-    bounds = (job.frame_num_min, job.frame_num_max)
-    shorter = max(shareable_lengths(predicted.width, predicted.height, gpus, *bounds), default=None)
-    if shorter and job.frame_num is not None:
-        ways.append(f"--frame_num {shorter}")
+    if counts := working_counts(canvas, allowed):
+        ways.append(f"--nproc_per_node {' or '.join(map(str, counts))}")
+    if length := _other_length(job, canvas, gpus):
+        ways.append(f"--frame_num {length}")
     if shape is not None and PREPROCESSING in job.stages:
         area = job.resolution[0] * job.resolution[1]
-        for width, height in nearest_canvases(shape, area, frame_num, gpus):
-            ways.append(f'--resolution "{width} {height}"')
+        scale = 2 if job.draft else 1  # a draft halves what is typed
+        for width, height in nearest_resolutions(shape, area, allowed, gpus):
+            ways.append(f'--resolution "{scale * width} {scale * height}"')
     if not ways:
         return "Use one GPU, or make stage 1 again with another --resolution."
     return f"Any of these works: {', '.join(ways)}; or one GPU."
 
 
-def working_counts(width: int, height: int, frame_num: int) -> Iterator[int]:
-    """Numbers of GPUs that can share such a window and divide the model's heads."""
-    count = tokens(frame_num, width, height)
-    return (gpus for gpus in range(2, HEADS + 1) if HEADS % gpus == 0 and count % gpus == 0)
+def allowed_lengths(job: Job) -> tuple[int, ...]:
+    """The window lengths that the job leaves open: the one it names, or all within its bounds."""
+    if job.frame_num is not None:
+        return (job.frame_num,)
+    return tuple(lengths(job.frame_num_min, job.frame_num_max))
 
 
-def nearest_canvases(shape: tuple[int, int], area: int, frame_num: int, gpus: int) -> list[tuple[int, int]]:
-    """The canvases next below and above in area that so many GPUs can share, as (W, H).
+def can_share(canvas: tuple[int, int], allowed: Iterable[int], gpus: int) -> bool:
+    """Whether so many GPUs can share a window of this canvas (W, H) and one of these lengths."""
+    return any(tokens(length, *canvas) % gpus == 0 for length in allowed)
 
-    ``--resolution "W H"`` gives that very canvas: each was tried with upstream's rule.
+
+def working_counts(canvas: tuple[int, int], allowed: Iterable[int]) -> list[int]:
+    """Numbers of GPUs that divide the model's heads and can share such a window."""
+    allowed = tuple(allowed)
+    counts = (count for count in range(2, HEADS + 1) if HEADS % count == 0)
+    return [count for count in counts if can_share(canvas, allowed, count)]
+
+
+def _other_length(job: Job, canvas: tuple[int, int], gpus: int) -> str:
+    """Another window length that works: auto if that finds one, else the longest below it; "" for none."""
+    within = lengths(job.frame_num_min, job.frame_num_max)
+    if job.frame_num is not None and can_share(canvas, within, gpus):
+        return "auto"
+    below = lengths(WINDOWS[-1], (job.frame_num or job.frame_num_min) - 4)
+    return next((str(length) for length in reversed(below) if can_share(canvas, [length], gpus)), "")
+
+
+def nearest_resolutions(
+    shape: tuple[int, int], area: int, allowed: Iterable[int], gpus: int
+) -> list[tuple[int, int]]:
+    """Values of ``--resolution``, the next below and above, whose canvas so many GPUs can share.
+
+    Only their product counts for upstream. They are the canvas itself, or a little higher where rounding
+    would make it smaller by a block.
 
     Args:
         shape: width and height of the picture that the canvas follows; area: the pixel budget now.
     """
-    found: dict[int, tuple[int, int]] = {}
-    step = 16 * 16
-    for budget in range(int(area * (1 - _SEARCHED)), int(area * (1 + _SEARCHED)), step):
-        try:
-            canvas = preprocess.canvas_size(*shape, budget)
-        except preprocess.MediaError:
+    allowed = tuple(allowed)
+    lowest, highest = int(area * (1 - _SEARCHED)), int(area * (1 + _SEARCHED))
+    below = _first_that_shares(shape, range(area, lowest, -(_BLOCK**2)), allowed, gpus)
+    above = _first_that_shares(shape, range(area, highest, _BLOCK**2), allowed, gpus)
+    return [found for found in (below, above) if found is not None]
+
+
+def _first_that_shares(
+    shape: tuple[int, int], budgets: Iterable[int], allowed: tuple[int, ...], gpus: int
+) -> tuple[int, int] | None:
+    for budget in budgets:
+        canvas = _canvas(shape, budget)
+        if canvas is None or not can_share(canvas, allowed, gpus):
             continue
-        size = canvas[0] * canvas[1]
-        if size not in found and tokens(frame_num, *canvas) % gpus == 0:
-            found[size] = canvas
-    offered = []
-    below = [size for size in found if size <= area]
-    above = [size for size in found if size > area]
-    for sizes, choose in ((below, max), (above, min)):
-        while sizes:
-            size = choose(sizes)
-            if _gives_itself(shape, found[size]):
-                offered.append(found[size])
-                break
-            sizes.remove(size)
-    return offered
+        for height in range(canvas[1], canvas[1] + _BLOCK):
+            if _canvas(shape, canvas[0] * height) == canvas:
+                return canvas[0], height
+    return None
 
 
-def _gives_itself(shape: tuple[int, int], canvas: tuple[int, int]) -> bool:
-    """Whether the canvas as a budget gives that canvas: rounding can take it down by one block."""
+def _canvas(shape: tuple[int, int], area: int) -> tuple[int, int] | None:
     try:
-        return preprocess.canvas_size(*shape, canvas[0] * canvas[1]) == canvas
+        return preprocess.canvas_size(*shape, area)
     except preprocess.MediaError:
-        return False
+        return None

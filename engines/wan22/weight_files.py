@@ -132,8 +132,9 @@ def _check_zip_end(stream: BinaryIO, size: int) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ onnx
-# The protocol-buffer fields that count, by number: ModelProto.graph 7, GraphProto.initializer 5,
-# TensorProto.external_data 13, of which each entry is key 1, value 2.
+# The protocol-buffer fields that count, by number: ModelProto.graph 7 and opset_import 8, which every model has
+# (writers put it at the end), GraphProto.initializer 5, TensorProto.external_data 13, whose entries are key 1,
+# value 2.
 
 
 def external_tensors(path: Path) -> tuple[ExternalTensor, ...]:
@@ -147,9 +148,10 @@ def external_tensors(path: Path) -> tuple[ExternalTensor, ...]:
         size = os.fstat(stream.fileno()).st_size
         check_impostor(stream.read(_HEAD), size)
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            graphs = [part for part in _fields(data, 0, size) if part[0] == 7]
-            if not graphs:
-                raise DamagedFile("is no ONNX file")
+            parts = list(_fields(data, 0, size))
+            graphs = [part for part in parts if part[0] == 7]
+            if not graphs or not any(number == 8 for number, _, _ in parts):
+                raise DamagedFile("is no ONNX file" if not parts else f"is cut off at {size} bytes")
             tensors = []
             for _, start, end in graphs:
                 for number, first, last in _fields(data, start, end):

@@ -1,4 +1,4 @@
-"""Whether the weights of a job's stages are there and whole. None is loaded: headers, lengths and ends tell."""
+"""Whether the weights of a job's stages are there and whole, by headers, lengths and ends: none is loaded."""
 
 from __future__ import annotations
 

@@ -3,16 +3,18 @@
 A window is one run of the diffusion model over ``frame_num`` frames (4n+1). The last ``overlap`` frames of a
 window condition the next, whose first ones are dropped; what goes beyond the clip is thrown away.
 
-The cost of a diffusion step is counted in floating-point operations from the architecture of the 14B model:
-width 5120, feed-forward 13824, 40 layers, and 769 tokens of text and picture to attend to. For each layer
-and each of N tokens there are
+The cost of a diffusion step is counted in floating-point operations from the shape of the 14B model, as its
+configuration has it: width 5120, feed-forward 13824, 40 layers, 769 tokens of text and picture to attend to,
+and a face adapter in every fifth layer. A product with an m x n matrix takes 2mn operations a token, so there
+are, for each of N tokens,
 
-* 8 * 5120^2 for query, key, value and output of the self-attention, 4 * 5120^2 for query and output of the
-  cross-attention, 4 * 769 * 5120 for that attention itself, 4 * 5120 * 13824 for the feed-forward: linear;
-* 4 * 5120 * N for the self-attention's scores and sums: with all tokens, quadratic.
+* in each layer 8 * 5120^2 for query, key, value and output of the self-attention, 4 * 5120^2 for query and
+  output of the cross-attention, 4 * 769 * 5120 for that attention itself, 4 * 5120 * 13824 for the
+  feed-forward, and in each adapter 4 * 5120^2 for its query and output: linear;
+* in each layer 4 * 5120 * N for the self-attention's scores and sums, with all tokens: quadratic.
 
-Text encoder, VAE and face adapter are left out: they are small beside this, and grow like the linear part.
-None of it was measured on a GPU; only ratios of costs are used.
+Left out: text encoder, face encoder and VAE. They are small beside this and grow like the linear part. None
+of it was measured on a GPU; only ratios of costs are used.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from typing import Final
 UPSTREAM_FRAME_NUM: Final = 77
 """Upstream's own window length."""
 
-_WIDTH, _FEED_FORWARD, _LAYERS, _CONDITION_TOKENS = 5120, 13824, 40, 512 + 257
-LINEAR: Final = _LAYERS * (12 * _WIDTH**2 + 4 * _CONDITION_TOKENS * _WIDTH + 4 * _WIDTH * _FEED_FORWARD)
+_WIDTH, _FEED_FORWARD, _LAYERS, _ADAPTERS, _CONDITION_TOKENS = 5120, 13824, 40, 8, 512 + 257
+_LAYER: Final = 12 * _WIDTH**2 + 4 * _CONDITION_TOKENS * _WIDTH + 4 * _WIDTH * _FEED_FORWARD
+LINEAR: Final = _LAYERS * _LAYER + _ADAPTERS * 4 * _WIDTH**2
 """Operations for each token in a diffusion step."""
 QUADRATIC: Final = _LAYERS * 4 * _WIDTH
 """Operations for each pair of tokens in a diffusion step."""

@@ -70,7 +70,7 @@ def write_safetensors(path: Path, names: Iterable[str]) -> Path:
 
 
 def write_torch_file(path: Path, content: bytes = b"\x80\x02}q\x00.") -> Path:
-    """A file as torch.save writes it, by its outside: a zip archive, stored, with the pickle of a dictionary."""
+    """A file like those of torch.save, by its outside: a zip archive that holds a pickle."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("archive/data.pkl"), content)
         archive.writestr(zipfile.ZipInfo("archive/version"), b"3\n")

@@ -151,7 +151,8 @@ def test_a_dry_run_prints_one_shell_quoted_command_a_line(workplace):
     flags = ["--video_path", name, "--refer_path", workplace.picture]
     shown = workplace.invoke("pipeline.py", "--dry_run", *flags)
     assert shown.exit_code == 0
-    lines = shown.output.splitlines()
+    *lines, finish = shown.stdout.splitlines()
+    assert finish.startswith("# finish: ")
     assert [shlex.split(line) for line in lines] == planned(
         workplace, {"driver": "pipeline.py", "flags": flags}
     )
@@ -160,7 +161,7 @@ def test_a_dry_run_prints_one_shell_quoted_command_a_line(workplace):
 
 def test_the_environment_of_the_commands(workplace):
     shown = workplace.invoke("pipeline.py", "--dry_run", "--json", *workplace.inputs)
-    for step in json.loads(shown.stdout)["steps"]:
+    for step in json.loads(shown.stdout)["steps"][:2]:
         assert step["cwd"] == str(workplace / "Wan2.2")
         assert step["env"] == {
             "PYTHONUNBUFFERED": "1",

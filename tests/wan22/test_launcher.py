@@ -82,5 +82,5 @@ def test_a_png_reference_is_decoded_because_of_it(finished, tmp_path):
     done = finished.run("pipeline.py", *finished.inputs, "--seed", "1", STANDIN_RECORD=str(record))
     assert done.returncode == 0, done.stderr
     assert (finished / "process_results" / "src_ref.png").read_bytes().startswith(b"\x89PNG")
-    (started,) = read_record(record)
+    (started,) = [entry for entry in read_record(record) if entry["event"] == "start"]
     assert started["cv2_first"] and started["float32_matmul_precision"] == "high"
