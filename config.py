@@ -472,7 +472,11 @@ def _read_settings_file(path: Path) -> dict[str, object]:
     if unknown:
         raise SettingsError(
             [
-                Problem("settings.unknown", f"{path}: unknown setting '{key}'{nearest(key, known)}.")
+                Problem(
+                    "settings.unknown",
+                    f"{path}: unknown setting '{key}'{nearest(key, known)}.",
+                    "The names are those of the flags.",
+                )
                 for key in unknown
             ]
         )

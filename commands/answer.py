@@ -78,6 +78,8 @@ def _check_and_run(engine: Engine, job: Job, console: Console, options: RunOptio
     except StepFailed as failure:
         if options.dry_run or options.explain:
             show(report, console, options)
+            if report.refused:  # which says why there is no plan
+                return EXIT_WRONG_REQUEST
         print_problem(console, "error", str(failure))
         return EXIT_WRONG_REQUEST if report.refused else EXIT_FAILED
 

@@ -6,6 +6,7 @@ Exit codes: 0 done and verified, 1 a step failed, 2 the request is wrong (nothin
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -142,6 +143,7 @@ def run_option_help() -> dict[str, str]:
 
 def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[str, Any]) -> int:
     """From flags to exit code. There is no second way to a result."""
+    _open_closed_streams()
     restore = _interrupt_on_signals()
     try:
         from rich.console import Console
@@ -156,6 +158,21 @@ def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[st
         return EXIT_INTERRUPTED
     finally:
         restore()
+
+
+def _open_closed_streams() -> None:
+    """Started by cron or a service manager, standard streams can be closed.
+
+    The next file to be opened would get their number, and what a native library prints would land in it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _interruptions() -> tuple[type[BaseException], ...]:

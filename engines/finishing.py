@@ -14,7 +14,7 @@ from config import FINISHING, GENERATION, NO_PATH, PREPROCESSING, Job
 from engines import source_folder
 from engines.findings import Finding, kind
 from engines.timing import Timing, timing_of
-from execution.record import HIDDEN_FOLDER
+from execution.record import HIDDEN_FOLDER, read_record
 from execution.step import Step, StepFailed, StepRun
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _tags(job: Job) -> Mapping[str, str]:
     settings = {
         "mode": job.mode,
         "engine": job.engine,
-        **(job.shaping_values(PREPROCESSING) if PREPROCESSING in job.stages else {}),
+        **_settings_of_stage_1(job),
         **job.shaping_values(GENERATION),
     }
     return {
@@ -175,6 +175,14 @@ def _tags(job: Job) -> Mapping[str, str]:
         "encoder": f"Understudy {config.VERSION}",
         "comment": json.dumps(settings, ensure_ascii=False),
     }
+
+
+def _settings_of_stage_1(job: Job) -> Mapping[str, Any]:
+    """The job's own, or, for stage 2 alone, those that the folder's record has: the same result either way."""
+    if PREPROCESSING in job.stages:
+        return job.shaping_values(PREPROCESSING)
+    settings = read_record(job.src_root_path / HIDDEN_FOLDER / "preprocess.json").get("settings", {})
+    return settings if isinstance(settings, dict) else {}
 
 
 def _finish(job: Job, timing: Timing, run: StepRun) -> None:

@@ -180,7 +180,10 @@ def free_space(folder: Path) -> tuple[int, int]:
     existing = folder
     while not existing.is_dir() and existing != existing.parent:
         existing = existing.parent
-    return existing.stat().st_dev, shutil.disk_usage(existing).free
+    usage = shutil.disk_usage(existing)
+    if not usage.total:
+        raise OSError(f"{existing} is on a file system that has no space of its own")
+    return existing.stat().st_dev, usage.free
 
 
 # ----------------------------------------------------------------------------------------------- record

@@ -194,15 +194,15 @@ def upstream_media_findings(job: Job) -> Iterator[Finding]:
     """What upstream would misread in the driving video: a note that it is put right first, or, with
     ``--normalize never``, an error.
     """
-    from media.normalise import normalised_rate
-    from media.probe import probe_video
-
     for trait in _traits(job):
         what = f"--video_path: {job.video_path} {trait.words}."
         if job.normalize == "never":
             remedy = "Export it as MP4 (H.264, 8 bits, constant rate), or leave out --normalize never."
             yield _MISREAD[trait.code].found(what, remedy, level="error")
         else:
+            from media.normalise import normalised_rate
+            from media.probe import probe_video
+
             rate = float(normalised_rate(probe_video(job.video_path), job.fps))
             yield _MISREAD[trait.code].found(f"{what} It is made a clean copy at {rate:.5g} fps first.", "")
 
@@ -242,20 +242,23 @@ def _video_findings(job: Job, info: VideoInfo) -> Iterator[Finding]:
 
 
 def _sampled_count(job: Job, info: VideoInfo) -> int:
-    from media.normalise import normalised_frame_count, normalised_rate
     from preprocess import sample_indices
 
     count, rate = info.frame_count, info.rate
     if needs_normalising(job):
+        from media.normalise import normalised_frame_count, normalised_rate
+
         rate = normalised_rate(info, job.fps)
         count = normalised_frame_count(job.video_path, rate, None)
     return len(sample_indices(count, float(rate), job.fps))
 
 
 def _size(job: Job, info: VideoInfo) -> tuple[int, int]:
+    if not needs_normalising(job):
+        return info.width, info.height
     from media.normalise import normalised_size
 
-    return normalised_size(info) if needs_normalising(job) else (info.width, info.height)
+    return normalised_size(info)
 
 
 def _reference_findings(job: Job) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ about three quarters of the way up.
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Final, Literal
 
 import cv2
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEVELS: Final = 4096
+_CUBE_SIDE: Final = 33
 _REFERENCE_WHITE: Final = 203.0
 _PEAK: Final = 1000.0
 _SCREEN_GAMMA: Final = 2.4  # BT.1886
@@ -24,8 +26,8 @@ _BT2020_TO_BT709: Final = np.array(  # ITU-R BT.2087
 )
 
 
-def to_standard(image: NDArray[np.uint16], transfer: Literal["pq", "hlg"]) -> NDArray[np.uint8]:
-    """Turn a BT.2020 RGB picture, uint16 ``(H, W, 3)`` over the full range, into BT.709 RGB uint8."""
+def to_standard(image: NDArray[np.uint16], transfer: Literal["pq", "hlg"]) -> NDArray[np.float32]:
+    """Turn BT.2020 RGB, uint16 ``(H, W, 3)`` over the full range, into a screen's BT.709 RGB from 0 to 1."""
     light = np.take(_linear(transfer), image >> 4)
     if transfer == "hlg":  # its light is the scene's; a screen adds contrast (BT.2100: gamma 1.2)
         light *= np.power(np.maximum(light @ _LUMINANCE, 1e-6), 0.2)[:, :, None]
@@ -36,7 +38,17 @@ def to_standard(image: NDArray[np.uint16], transfer: Literal["pq", "hlg"]) -> ND
     light *= (1 + brightest / peak**2) / (1 + brightest)
     # Indexed by the square root: dark shades need finer steps than bright ones.
     steps = (np.sqrt(np.minimum(light, 1)) * (_LEVELS - 1)).round().astype(np.uint16)
-    return np.asarray(np.take(_screen(), steps), np.uint8)
+    return np.asarray(np.take(_screen(), steps), np.float32)
+
+
+def write_cube(path: Path, transfer: Literal["pq", "hlg"]) -> None:
+    """Write ``to_standard`` as a table for FFmpeg's ``lut3d`` filter, which is many times faster (.cube)."""
+    axis = np.linspace(0, 65535, _CUBE_SIDE).round().astype(np.uint16)
+    blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")  # red changes fastest
+    colours = np.stack([red, green, blue], axis=-1).reshape(1, -1, 3)
+    rows = to_standard(colours, transfer)[0]
+    lines = (f"{row[0]:.5f} {row[1]:.5f} {row[2]:.5f}" for row in rows)
+    path.write_text("\n".join((f"LUT_3D_SIZE {_CUBE_SIDE}", *lines, "")), encoding="ascii")
 
 
 @cache
@@ -54,6 +66,6 @@ def _linear(transfer: Literal["pq", "hlg"]) -> NDArray[np.float32]:
 
 
 @cache
-def _screen() -> NDArray[np.uint8]:
-    """8-bit level by the square root of the light."""
-    return np.asarray((np.linspace(0, 1, _LEVELS) ** (2 / _SCREEN_GAMMA) * 255).round(), np.uint8)
+def _screen() -> NDArray[np.float32]:
+    """The screen's signal, 0 to 1, by the square root of the light."""
+    return np.asarray(np.linspace(0, 1, _LEVELS) ** (2 / _SCREEN_GAMMA), np.float32)

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, cast
 
 import av
 import av.filter
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
 
 import preprocess
-from media.dynamic_range import to_standard
+from media.dynamic_range import write_cube
 from media.errors import MediaError
 from media.orientation import turn_upright
 from media.probe import PQ, Timeline, VideoInfo, decode, open_video, probe_video, timeline
 from media.traits import SQUARE, is_uneven
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -122,14 +123,15 @@ def _shown(source: Path, info: VideoInfo, line: Timeline, rate: Fraction, count:
     number, current = 0, None
     with open_video(source) as (container, stream):
         stream.thread_type = "AUTO"
-        for position, frame in enumerate(_decoded(source, container, stream, info)):
-            first = _first_number(frame, position, line, rate)
-            while current is not None and number < min(first, count):
-                yield current
-                number += 1
-            if number == count:
-                return
-            current = frame
+        with _prepared(decode(source, container, stream), stream, info) as frames:
+            for position, frame in enumerate(frames):
+                first = _first_number(frame, position, line, rate)
+                while current is not None and number < min(first, count):
+                    yield current
+                    number += 1
+                if number == count:
+                    return
+                current = frame
     if current is None:
         raise MediaError(
             f"{source}: no frame of the video decodes.",
@@ -149,21 +151,36 @@ def _first_number(frame: VideoFrame, position: int, line: Timeline, rate: Fracti
     return math.ceil(seconds * rate - _EARLY)
 
 
-def _decoded(
-    source: Path, container: InputContainer, stream: VideoStream, info: VideoInfo
+@contextmanager
+def _prepared(
+    frames: Iterator[VideoFrame], stream: VideoStream, info: VideoInfo
+) -> Iterator[Iterator[VideoFrame]]:
+    """As many frames: fields made whole (bwdif), HDR made ordinary RGB (a table for lut3d)."""
+    filters: list[tuple[str, dict[str, str]]] = []
+    with TemporaryDirectory() as folder:
+        if info.interlaced:
+            filters.append(("bwdif", {"mode": "send_frame", "deint": "interlaced"}))
+        if info.is_hdr:
+            cube = Path(folder) / "standard.cube"
+            write_cube(cube, "pq" if info.transfer == PQ else "hlg")
+            filters.append(("scale", {"in_color_matrix": "bt2020"}))
+            filters.append(("format", {"pix_fmts": "gbrp12le"}))
+            filters.append(("lut3d", {"file": str(cube)}))
+            filters.append(("format", {"pix_fmts": "rgb24"}))
+        yield _filtered(frames, stream, filters) if filters else frames
+
+
+def _filtered(
+    frames: Iterator[VideoFrame], stream: VideoStream, filters: list[tuple[str, dict[str, str]]]
 ) -> Iterator[VideoFrame]:
-    frames = decode(source, container, stream)
-    return _deinterlaced(frames, stream) if info.interlaced else frames
-
-
-def _deinterlaced(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
-    """As many frames, those with two fields made whole by the bwdif filter."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(template=stream)
-    deinterlacer = graph.add("bwdif", mode="send_frame", deint="interlaced")
-    sink = graph.add("buffersink")
-    source.link_to(deinterlacer)
-    deinterlacer.link_to(sink)
+    chain = [
+        graph.add_buffer(template=stream),
+        *(graph.add(name, **options) for name, options in filters),
+        graph.add("buffersink"),
+    ]
+    for before, after in pairwise(chain):
+        before.link_to(after)
     graph.configure()
     for frame in _with_end(frames):
         graph.push(frame)
@@ -182,11 +199,7 @@ def _with_end(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame | None]:
 
 def _clean(frame: VideoFrame, info: VideoInfo, size: tuple[int, int]) -> preprocess.Image:
     """A frame as RGB uint8, upright, of the copy's size."""
-    if info.is_hdr:
-        deep = frame.reformat(format="rgb48le", src_colorspace=Colorspace.BT2020).to_ndarray()
-        image = to_standard(np.asarray(deep, np.uint16), "pq" if info.transfer == PQ else "hlg")
-    else:
-        image = _flat(frame) if info.has_alpha else np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    image = _flat(frame) if info.has_alpha else np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     image = turn_upright(image, info.orientation)
     height, width = image.shape[:2]
     if 0 <= width - size[0] <= 1 and 0 <= height - size[1] <= 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import click
 import pytest
 
 import config
+from tests.standin import MACHINE
 from tests.workplace import DRIVERS, ROOT, Workplace
 
 PINNED = Path(__file__).parent / "data" / "flags.txt"
@@ -78,7 +80,12 @@ def modules_after(*command_line: str, cwd: Path) -> set[str]:
         "print('\\n' + ' '.join({name.split('.')[0] for name in set(sys.modules) - before}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", watch, *command_line], cwd=cwd, capture_output=True, text=True, check=True
+        [sys.executable, "-c", watch, *command_line],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(MACHINE)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return set(done.stdout.splitlines()[-1].split())
 
@@ -154,4 +161,5 @@ def test_closed_standard_streams_are_no_error(finished):
     """Started by cron or a service manager."""
     words = [sys.executable, str(ROOT / "run_generation.py"), "--src_root_path", "process_results"]
     closed = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words]
-    assert subprocess.run(closed, cwd=finished.folder, check=False).returncode == 0
+    environment = {**os.environ, "PYTHONPATH": str(MACHINE)}
+    assert subprocess.run(closed, cwd=finished.folder, env=environment, check=False).returncode == 0

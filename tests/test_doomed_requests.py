@@ -134,6 +134,7 @@ REQUESTS: dict[str, Request] = {
     "reference.unreadable": picture("p.png", lambda path: path.write_text("no picture")),
     "reference.heic": picture("p.heic", files.write_heic),
     "reference.avif": picture("p.avif", files.write_avif),
+    "reference.a-folder": picture("p.png", Path.mkdir),
     # -------------------------------------------------------------------------------- where things go
     "output.not-a-folder": Request(("--save_path", "drive.mp4")),
     "output.not-writable": Request(("--save_path", "/proc/made")),
@@ -144,7 +145,7 @@ REQUESTS: dict[str, Request] = {
     "source.missing": Request(("--src_root_path", "none"), driver="run_generation.py"),
     "source.unfinished": made_before(lambda folder: (folder / "src_pose.mp4").unlink()),
     "source.mode": made_before(lambda folder: None, "--replace"),
-    "source.files": made_before(lambda folder: write_clip(folder / "src_face.mp4", size=(512, 512))),
+    "source.files": made_before(lambda folder: write_clip(folder / "src_face.mp4", frame_count=9, size=(512, 512))),
     "source.engine": made_before(lambda folder: None, "--engine", "preview"),
     # ------------------------------------------------------------------------------------------ the finish
     "finish.audio": Request(("--audio", "character.png")),
@@ -217,7 +218,7 @@ def test_a_doomed_request_is_refused_with_its_code_and_a_remedy(place, code, mon
 def test_there_are_enough_and_every_error_has_its_request_or_a_test_of_its_own():
     assert len(REQUESTS) >= 60
     errors = {code for code, kind in load_all_findings().items() if kind.level == "error"}
-    assert set(REQUESTS) <= errors
+    assert set(REQUESTS) <= set(load_all_findings())
     without = {
         code
         for code in errors - set(REQUESTS)
@@ -234,5 +235,7 @@ ELSEWHERE = {
     *("install.flash-attn-compiled", "install.flash-attn-torch", "install.flash-attn-version"),
     *("install.weights-unfinished", "media.not-a-file", "media.no-frames", "media.no-rate"),
     *("media.variable-rate", "media.edit-list", "media.10-bit", "media.hdr", "media.mirrored"),
-    *("media.interlaced", "media.non-square-pixels", "media.unreadable"),
+    *("media.interlaced", "media.non-square-pixels", "media.unreadable", "media.not-readable"),
+    *("reference.not-a-file", "reference.not-readable", "reference.too-large"),
+    *("reference.gif", "reference.turned-tiff"),
 }

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from engines.findings import Finding, registry
 from engines.media_checks import media_findings, needs_normalising, upstream_media_findings
 from preprocess import write_picture
 from tests.media import numbered_frame, write_clip, write_sound
+from tests.test_pictures import tiff
 from tests.test_preprocess import noise
 from tests.test_traits import MISREAD
 
@@ -64,6 +66,18 @@ def _zeroed(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def _track_without_frames(path: Path) -> None:
+    with av.open(str(path), "w", format="matroska") as container:
+        video = container.add_stream("libx264", rate=30)
+        video.width = video.height = 96
+        video.pix_fmt = "yuv420p"
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        samples.sample_rate = 48000
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+
+
 BAD_VIDEOS: dict[str, Callable[[Path], object]] = {
     "media.missing": lambda path: None,
     "media.empty": _write(b""),
@@ -71,6 +85,7 @@ BAD_VIDEOS: dict[str, Callable[[Path], object]] = {
     "media.not-a-video": _write(b"not a video\n" * 50),
     "media.a-picture": lambda path: write_picture(path.with_suffix(".png"), noise(0, 96, 96)),
     "media.no-video-stream": write_sound,
+    "media.no-frames": _track_without_frames,
     "media.cut-off": _cut,
     "media.damaged": _zeroed,
     "media.too-short": lambda path: write_clip(path, frame_count=1, rate=60),
@@ -107,6 +122,7 @@ BAD_PICTURES: dict[str, Callable[[Path], object]] = {
     "reference.too-large": _write(
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (40000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + bytes(99)
     ),
+    "reference.turned-tiff": _write(tiff(6)),
     "reference.avif": _write(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(100)),
 }
 

@@ -6,8 +6,10 @@ import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 
 import preprocess
 from media.dynamic_range import to_standard
@@ -166,11 +168,23 @@ def test_hdr_becomes_what_a_screen_shows(transfer, white, black):
     codes = np.array([[black, white / 2, white, 1.0]]) * 65535
     grey = np.repeat(codes[:, :, None], 3, axis=2).astype(np.uint16)
     shown = to_standard(grey, transfer)[0]
-    assert np.ptp(shown.astype(int), axis=1).max() <= 1, "grey stays grey"
-    levels = shown[:, 0].astype(int)
-    assert levels[0] == 0 and levels[3] == 255
-    assert abs(levels[2] - 194) <= 3
+    assert np.ptp(shown, axis=1).max() < 0.004, "grey stays grey"
+    levels = shown[:, 0]
+    assert levels[0] == 0 and levels[3] == 1
+    assert abs(levels[2] - 0.76) < 0.01
     assert 0 < levels[1] < levels[2]
+
+
+@pytest.mark.parametrize("case", ["PQ", "HLG"])
+def test_the_table_for_hdr_does_what_the_formula_says(tmp_path, case):
+    clip = MISREAD[case][1](tmp_path)
+    _, frames = copy_of(clip)
+    with av.open(str(clip)) as container:
+        for frame, shown in zip(container.decode(video=0), frames, strict=True):
+            deep = frame.reformat(format="rgb48le", src_colorspace=Colorspace.BT2020).to_ndarray()
+            expected = to_standard(np.asarray(deep, np.uint16), "pq" if case == "PQ" else "hlg") * 255
+            assert np.abs(shown - expected)[40:, 60:].mean() < 2.5
+            assert np.abs(shown - expected)[4:20, 4:36].mean() < 6
 
 
 def test_hdr_keeps_its_hues():

@@ -7,9 +7,11 @@ from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Final
 
-from config import PREPROCESSING, SOURCE_FPS, Job
-from engines import normalising, source_folder
+from config import PREPROCESSING, Job
+from engines import source_folder
 from engines.interface import Prediction
+from engines.sampling import canvas_shape as canvas_shape
+from engines.sampling import sampled_frames
 from engines.wan22.interpreter import InterpreterError, probe_interpreter
 from engines.wan22.windows import (
     UPSTREAM_FRAME_NUM,
@@ -30,8 +32,8 @@ def predict(job: Job) -> Prediction | None:
         if PREPROCESSING not in job.stages:
             return _of_folder(job, job.src_root_path)
         width, height = preprocess.canvas_size(*canvas_shape(job), job.resolution[0] * job.resolution[1])
-        return _of_frames(job, _written_frames(job), width, height)
-    except preprocess.MediaError:
+        return of_frames(job, _written_frames(job), width, height)
+    except (preprocess.MediaError, OSError):
         return None
 
 
@@ -41,23 +43,8 @@ def predict_after(job: Job) -> Prediction | None:
 
     try:
         return _of_folder(job, job.save_path)
-    except preprocess.MediaError:
+    except (preprocess.MediaError, OSError):
         return None
-
-
-def canvas_shape(job: Job) -> tuple[int, int]:
-    """Width and height of what the canvas follows: the driving video, or in animate mode the reference.
-
-    Raises:
-        preprocess.MediaError: it cannot be read.
-    """
-    import preprocess
-
-    if job.replace:
-        video = preprocess.probe_video(job.video_path)
-        return video.width, video.height
-    picture = preprocess.read_picture(job.refer_path)
-    return picture.shape[1], picture.shape[0]
 
 
 def written_frame_count(
@@ -65,20 +52,22 @@ def written_frame_count(
 ) -> int:
     """Frames in upstream's files when it hands ``count`` of them to moviepy, its writer.
 
-    moviepy takes the clip's length in seconds, a sum of floats, and works the count out again: version 1
-    writes as many as ``numpy.arange(0, seconds, 1 / rate)`` has, version 2 ``int(seconds * rate)``. Both rules
-    agreed with the real writers. Python sums floats more exactly from 3.12 on. An unknown version counts right.
+    moviepy sums the frames' lengths in seconds and works the count out again. Version 1 takes as many as
+    ``numpy.arange(0, seconds, 1 / rate)`` has, version 2 ``int(seconds * rate)``: the rules of 1.0.0 to 2.2.1,
+    equal to what 1.0.3 and 2.2.1 were seen to do. From 3.12 on Python sums floats without an error that adds
+    up.
 
     Args:
         rate: frames a second of the file.
-        moviepy: version in upstream's Python; None when it is not known.
+        moviepy: version in upstream's Python; None when it is not known, which counts right.
+        python: version of upstream's Python.
     """
     if moviepy is None or not count:
         return count
     period = 1 / rate
     exact = python >= (3, 12)
     seconds = math.fsum(repeat(period, count)) if exact else list(accumulate(repeat(period, count)))[-1]
-    return math.ceil(seconds / period) if moviepy.startswith("1.") else int(seconds * rate)
+    return math.ceil(seconds / period) if moviepy.startswith(("0.", "1.")) else int(seconds * rate)
 
 
 def workload(job: Job, predicted: Prediction) -> dict[str, float]:
@@ -94,32 +83,23 @@ def workload(job: Job, predicted: Prediction) -> dict[str, float]:
 
 
 def _written_frames(job: Job) -> int:
-    import preprocess
-
-    video = preprocess.probe_video(job.video_path)
-    count, rate = video.frame_count, video.rate
-    if normalising.is_needed(job):
-        from media.normalise import normalised_frame_count
-
-        rate = normalising.rate(job)
-        count = normalised_frame_count(job.video_path, rate, job.frame_limit)
-    sampled = len(preprocess.sample_indices(count, float(rate), job.fps))
+    taken, rate = sampled_frames(job)
     try:
         interpreter = probe_interpreter(job.wan22_python)
     except InterpreterError:
-        return sampled
-    fps = float(rate) if job.fps == SOURCE_FPS else float(job.fps)
-    return written_frame_count(sampled, fps, interpreter.version_of("moviepy"), interpreter.python)
+        return taken
+    return written_frame_count(taken, float(rate), interpreter.version_of("moviepy"), interpreter.python)
 
 
 def _of_folder(job: Job, folder: Path) -> Prediction:
     import preprocess
 
     pose = preprocess.probe_video(folder / source_folder.POSE)
-    return _of_frames(job, pose.frame_count, pose.width, pose.height)
+    return of_frames(job, pose.frame_count, pose.width, pose.height)
 
 
-def _of_frames(job: Job, frames: int, width: int, height: int) -> Prediction:
+def of_frames(job: Job, frames: int, width: int, height: int) -> Prediction:
+    """The windows of so many frames on a canvas; without any, where no frame is left beside the overlap."""
     if frames <= job.refert_num:
         return Prediction(width=width, height=height, frames=frames)
     frame_num = job.frame_num or choose_frame_num(
