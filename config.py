@@ -491,7 +491,8 @@ def _parsed(raw: Mapping[str, object], folder: Path, problems: list[Problem], pr
             parsed = setting.parse(value)
         except ValueError as expected:
             what = f"{prefix}{name} must be {expected}; it is {value!r}."
-            problems.append(Problem(f"settings.value.{name}", what))
+            remedy = "Mend the value, or leave the setting out for its default."
+            problems.append(Problem(f"settings.value.{name}", what, remedy))
             continue
         values[name] = _absolute(folder, parsed) if setting.is_path else parsed
     return values

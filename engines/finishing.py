@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _ROOT: Final = Path(__file__).parents[1]
 _CODE: Final = tuple(
-    _ROOT / name for name in ("media/finish.py", "media/labels.py", "media/credentials.py", "preprocess.py")
+    _ROOT / "media" / f"{name}.py" for name in ("finish", "sound", "labels", "credentials", "probe")
 )
 _SIDE_CODE: Final = (_ROOT / "media/side_by_side.py", *_CODE)
 
@@ -79,6 +79,8 @@ def finishing_findings(job: Job) -> Iterator[Finding]:
             check_sound(job.audio)
         except (FinishError, preprocess.MediaError) as error:
             yield AUDIO.found(f"--audio: {error}", "Give another file, or --no_audio.")
+    elif not job.no_audio and PREPROCESSING in job.stages:
+        yield from _unusable_sound_of(job.video_path)
     if job.credentials is not None:
         from media.credentials import check_credentials
 
@@ -104,6 +106,19 @@ def finishing_findings(job: Job) -> Iterator[Finding]:
     if job.side_by_side and (sampled is None or not sampled.is_file()):
         what = f"--side_by_side: the driving video of {job.src_root_path} is not there."
         yield NO_SIDE.found(what, "Leave out --side_by_side, or run both stages.")
+
+
+def _unusable_sound_of(video: Path) -> Iterator[Finding]:
+    import preprocess
+    from media.finish import FinishError, check_sound
+
+    try:
+        if preprocess.probe_video(video).has_audio:
+            check_sound(video)
+    except FinishError as error:
+        yield AUDIO.found(f"The driving video's sound: {error.what}", "Say --no_audio, or give another file.")
+    except preprocess.MediaError:
+        return  # found elsewhere
 
 
 def finishing_steps(job: Job, engine: str) -> Iterator[Step]:
@@ -165,6 +180,7 @@ def _sound(job: Job, timing: Timing) -> Sound | None:
 def _tags(job: Job) -> Mapping[str, str]:
     """Container tags. No paths: a result is given away, and the same job gives the same bytes anywhere."""
     settings = {
+        "made_with": f"Understudy {config.VERSION}",
         "mode": job.mode,
         "engine": job.engine,
         **_settings_of_stage_1(job),
@@ -172,7 +188,6 @@ def _tags(job: Job) -> Mapping[str, str]:
     }
     return {
         **({"title": "Draft: first window, small, few steps"} if job.draft else {}),
-        "encoder": f"Understudy {config.VERSION}",
         "comment": json.dumps(settings, ensure_ascii=False),
     }
 
@@ -239,8 +254,8 @@ def _verify(job: Job, timing: Timing, folder: Path) -> None:
         raise StepFailed(str(error)) from error
     if info.rate != timing.rate:
         raise StepFailed(f"{made} plays at {info.rate} frames a second; {timing.rate} was expected.")
-    if info.has_audio != (_sound(job, timing) is not None):
-        raise StepFailed(f"{made} has {'a' if info.has_audio else 'no'} sound track, against expectation.")
+    if info.has_audio and _sound(job, timing) is None:
+        raise StepFailed(f"{made} has a sound track that nobody asked for.")
     if read_label(made) is None:
         raise StepFailed(f"{made} does not say that it is AI-generated.")
 
@@ -294,6 +309,7 @@ def _write_side_by_side(job: Job, timing: Timing, video: Path, run: StepRun) -> 
             job.output_path,
             run.folder / side_by_side_path(job).name,
             rate=timing.rate,
+            report=run.report,
         )
     except (FinishError, preprocess.MediaError) as error:
         raise StepFailed(str(error)) from error

@@ -175,7 +175,7 @@ def free_space(folder: Path) -> tuple[int, int]:
     """Which disk a folder is on, or would be, and the bytes that are free there.
 
     Raises:
-        OSError: the disk does not tell.
+        OSError: the disk does not tell, or is none: the system's own file systems have no size.
     """
     existing = folder
     while not existing.is_dir() and existing != existing.parent:

@@ -28,6 +28,8 @@ HLG: Final = 18
 
 _PROGRESSIVE: Final = (0, 1)
 """Field orders that say "not known" and "no fields" (FFmpeg's numbers)."""
+_RATE_OF_ONE_FRAME: Final = Fraction(25)
+"""A single picture in a file that states no rate: any will do."""
 _COPY_AGAIN: Final = "Copy or download the file again."
 
 
@@ -179,57 +181,62 @@ def _look(path: Path) -> tuple[VideoInfo, Timeline]:
     with open_video(path) as (container, stream):
         declared = _declared_count(container, stream)
         packets = _visit_packets(path, container, stream)
-        if not packets.times:
-            what = f"{path} has a video track without a single frame."
-            raise MediaError(what, "Export the clip again.", code="media.no-frames")
-        if len(packets.times) + packets.hidden_count < declared:
-            there = len(packets.times) + packets.hidden_count
-            what = f"{path} is cut off: {there} of {declared} frames are there."
-            raise MediaError(what, _COPY_AGAIN, code="media.cut-off")
-        # A stream without time stamps states its rate inside its pictures only.
-        stated = stream.average_rate if packets.has_times else stream.guessed_rate
-        rate = stated or stream.guessed_rate
-        tick = Fraction(stream.time_base or 1)
-        has_audio = bool(container.streams.audio)
-        field_order = stream.codec_context.field_order
-        aspect = stream.sample_aspect_ratio
-        container_name = container.format.name
+    there = len(packets.times) + packets.hidden_count
+    if not packets.times:
+        what = f"{path} has a video track without a single frame."
+        raise MediaError(what, "Export the clip again.", code="media.no-frames")
+    if there < declared:
+        what = f"{path} is cut off: {there} of {declared} frames are there."
+        raise MediaError(what, _COPY_AGAIN, code="media.cut-off")
     with open_video(path) as (container, stream):  # opened again: not every kind of file can be rewound
         first = _first_frame(path, container, stream)
-        line = _timeline(packets, first, tick, rate)
-        rate = Fraction(rate) if rate else _median_rate(line)
-        if not rate:
-            what = f"{path} states no frame rate."
-            raise MediaError(what, "Export the clip again at a constant rate.", code="media.no-rate")
-        orientation = orientation_of(first)
-        shape = (first.width, first.height)
-        width, height = reversed(shape) if orientation.transposed else shape
-        components = first.format.components
-        info = VideoInfo(
-            path=path,
-            width=width,
-            height=height,
-            frame_count=len(line.times),
-            rate=rate,
-            duration=float(len(line.times) / rate),
-            rotation=first.rotation,
-            has_audio=has_audio,
-            codec=stream.codec.canonical_name,
-            start=Fraction(0) if first.pts is None else first.pts * Fraction(first.time_base or 0),
-            container=container_name,
-            pixel_format=first.format.name,
-            bit_depth=max((component.bits for component in components), default=8),
-            has_alpha=any(component.is_alpha for component in components),
-            sample_aspect=Fraction(aspect) if aspect else Fraction(1),
-            transfer=int(first.color_trc),
-            interlaced=first.interlaced_frame or int(field_order) not in _PROGRESSIVE,
-            orientation=orientation,
-            hidden_count=packets.hidden_count + len(packets.times) - len(line.times),
-            has_times=line.has_times,
-            unevenness=_unevenness(line, rate),
-            usual_rate=_median_rate(line) or rate,
-        )
-    return info, line
+        line = _timeline(packets, first, Fraction(stream.time_base or 1), _stated_rate(packets, stream))
+        return _describe(path, container, stream, packets, first, line), line
+
+
+def _describe(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    packets: _Packets,
+    first: VideoFrame,
+    line: Timeline,
+) -> VideoInfo:
+    rate = _stated_rate(packets, stream) or _median_rate(line) or _RATE_OF_ONE_FRAME
+    orientation = orientation_of(first)
+    shape = (first.width, first.height)
+    width, height = reversed(shape) if orientation.transposed else shape
+    components = first.format.components
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        frame_count=len(line.times),
+        rate=rate,
+        duration=float(len(line.times) / rate),
+        rotation=first.rotation,
+        has_audio=bool(container.streams.audio),
+        codec=stream.codec.canonical_name,
+        start=Fraction(0) if first.pts is None else first.pts * Fraction(first.time_base or 0),
+        container=container.format.name,
+        pixel_format=first.format.name,
+        bit_depth=max((component.bits for component in components), default=8),
+        has_alpha=any(component.is_alpha for component in components),
+        sample_aspect=Fraction(stream.sample_aspect_ratio or 1),
+        transfer=int(first.color_trc),
+        interlaced=first.interlaced_frame or int(stream.codec_context.field_order) not in _PROGRESSIVE,
+        orientation=orientation,
+        hidden_count=packets.hidden_count + len(packets.times) - len(line.times),
+        has_times=line.has_times,
+        unevenness=_unevenness(line, rate),
+        usual_rate=_median_rate(line) or rate,
+    )
+
+
+def _stated_rate(packets: _Packets, stream: VideoStream) -> Fraction | None:
+    """The average rate; a stream without time stamps has the right one inside its pictures only."""
+    rates = (stream.average_rate, stream.guessed_rate)
+    return next(filter(None, rates if packets.has_times else reversed(rates)), None)
 
 
 _PROBED: Final = Remembered(_look)
@@ -280,11 +287,11 @@ def _timeline(packets: _Packets, first: VideoFrame, tick: Fraction, rate: Fracti
     """The times of the frames that decode: those before the first one that does lack their key frame."""
     if not packets.has_times or first.pts is None:
         count = len(packets.times)
-        return Timeline(tuple(range(count)), count, 1 / Fraction(rate or 1), (), has_times=False)
+        return Timeline(tuple(range(count)), count, 1 / (rate or _RATE_OF_ONE_FRAME), (), has_times=False)
     times = tuple(sorted(time for time in packets.times if time >= first.pts)) or (first.pts,)
     last = packets.durations.get(times[-1], 0)
     if last <= 0:
-        last = times[-1] - times[-2] if len(times) > 1 else round(1 / (rate or Fraction(25)) / tick)
+        last = times[-1] - times[-2] if len(times) > 1 else round(1 / (rate or _RATE_OF_ONE_FRAME) / tick)
     return Timeline(times, times[-1] + max(1, last), tick, tuple(sorted(packets.keyframe_times)), True)
 
 

@@ -240,7 +240,7 @@ def test_a_shape_that_no_number_of_gpus_can_share_is_refused_with_what_works(wor
     refused = workplace.invoke("pipeline.py", *request, "--frame_num", "77")
     assert refused.exit_code == 2 and "1104x816" in refused.output
     said = " ".join(refused.output.split())
-    assert "--frame_num 73" in said and '--resolution "1088 816"' in said and "or one GPU" in said
+    assert "--frame_num auto" in said and '--resolution "1088 816"' in said and "or one GPU" in said
     for remedy in (("--frame_num", "73"), ("--frame_num", "77", "--resolution", "1088 816"), ()):
         assert workplace.invoke("pipeline.py", *request, *remedy).exit_code == 0, remedy
 

@@ -211,7 +211,7 @@ def test_a_doomed_request_is_refused_with_its_code_and_a_remedy(place, code, mon
     errors = [finding for finding in findings if finding["level"] == "error"]
     assert [finding["code"] for finding in errors] == [code], errors
     assert errors[0]["what"] and errors[0]["why"]
-    assert errors[0]["remedy"] or code.startswith(("settings.value.", "settings.ignore", "record.")), errors
+    assert errors[0]["remedy"] or code.startswith(("settings.ignore", "record.")), errors
     assert place.contents() == before
 
 

@@ -65,7 +65,7 @@ def host(monkeypatch) -> Callable[[float, float], None]:
 @pytest.fixture
 def disks(monkeypatch) -> dict[str, tuple[int, int]]:
     """Disk and free bytes by the name of the folder; by default one large disk."""
-    table = {}
+    table: dict[str, tuple[int, int]] = {}
     plenty = (1, 10**12)
     monkeypatch.setattr(machine, "free_space", lambda folder: table.get(folder.name, plenty))
     return table
@@ -149,8 +149,9 @@ def test_a_gpu_that_does_not_answer_is_left_out(monkeypatch):
 REAL = """
 import inspect, json, pynvml
 from engines import machine
-names = {name: [parameter.default is parameter.empty for parameter in inspect.signature(value).parameters.values()]
-         for name, value in vars(pynvml).items() if inspect.isfunction(value)}
+def needed(function):
+    return [value.default is value.empty for value in inspect.signature(function).parameters.values()]
+names = {name: needed(value) for name, value in vars(pynvml).items() if inspect.isfunction(value)}
 print(json.dumps({"file": pynvml.__file__, "functions": names, "gpus": len(machine.gpus()),
                   "described": sorted(machine.describe_machine())}))
 """
@@ -395,6 +396,11 @@ def test_a_disk_that_does_not_tell_is_no_error(job, weights, host, monkeypatch):
 
     monkeypatch.setattr(machine, "free_space", refuse)
     assert found(job) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file system without a size")
+def test_a_file_system_without_a_size_is_no_full_disk(job, weights, host):
+    assert found(replace(job, save_path=Path("/proc/made"), output_path=Path("/proc/x.mp4"))) == []
 
 
 def test_the_disk_of_a_folder_that_does_not_exist_yet_is_its_parents(tmp_path):

@@ -96,6 +96,15 @@ def make_unusable(code: str, folder: Path) -> Path:
         return folder / "picture.png"
     elif code == "media.no-video-stream":
         return write_sound(path)
+    elif code == "media.no-frames":
+        path = folder / "clip.avi"
+        with av.open(str(path), "w", format="avi") as container:
+            stream = container.add_stream("libx264", rate=30)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+            container.start_encoding()
+    elif code == "media.not-readable":
+        return folder / ("x" * 300)  # longer than file systems take
     elif code == "media.cut-off":
         return cut(write_clip(path, frame=noise, container_options={"movflags": "+faststart"}), 0.7)
     elif code == "media.damaged":
@@ -110,10 +119,12 @@ CODES = (
     "media.missing",
     "media.a-folder",
     "media.not-a-file",
+    "media.not-readable",
     "media.empty",
     "media.not-a-video",
     "media.a-picture",
     "media.no-video-stream",
+    "media.no-frames",
     "media.cut-off",
     "media.damaged",
 )

@@ -43,7 +43,7 @@ class Workplace:
         return CliRunner().invoke(import_module(driver.removesuffix(".py")).main, list(arguments))
 
     def start(self, driver: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a driver as people do, as a process of its own on the stand-in machine; both streams piped."""
+        """Start a driver as people do, as a process of its own on the stand-in machine; streams are piped."""
         path = os.pathsep.join(filter(None, [str(MACHINE), environment.get("PYTHONPATH")]))
         return subprocess.Popen(
             [sys.executable, str(ROOT / driver), *arguments],

@@ -221,5 +221,7 @@ def _disks(job: Job, wanted: dict[int, needs.Needs]) -> Iterator[Finding]:
 
 
 def _size(count: int) -> str:
-    """Such as 34.5 GB or 120 MB, rounded up or down as figures are."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    """Such as 34.5 GB or 120 MB."""
+    if count < 1e9:
+        return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count} bytes"
+    return f"{count / 1e9:.1f} GB"

@@ -53,7 +53,7 @@ def written_frame_count(
     """Frames in upstream's files when it hands ``count`` of them to moviepy, its writer.
 
     moviepy sums the frames' lengths in seconds and works the count out again. Version 1 takes as many as
-    ``numpy.arange(0, seconds, 1 / rate)`` has, version 2 ``int(seconds * rate)``: the rules of 1.0.0 to 2.2.1,
+    ``numpy.arange(0, seconds, 1 / rate)`` has, version 2 ``int(seconds * rate)``: so in 1.0.0 to 2.2.1, and
     equal to what 1.0.3 and 2.2.1 were seen to do. From 3.12 on Python sums floats without an error that adds
     up.
 

@@ -132,9 +132,8 @@ def _check_zip_end(stream: BinaryIO, size: int) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ onnx
-# The protocol-buffer fields that count, by number: ModelProto.graph 7 and opset_import 8, which every model has
-# (writers put it at the end), GraphProto.initializer 5, TensorProto.external_data 13, whose entries are key 1,
-# value 2.
+# The protocol-buffer fields that count, by number: ModelProto.graph 7 and opset_import 8 (every model has it,
+# writers put it at the end), GraphProto.initializer 5, TensorProto.external_data 13 with its key 1, value 2.
 
 
 def external_tensors(path: Path) -> tuple[ExternalTensor, ...]:

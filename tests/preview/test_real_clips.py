@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import preprocess
-from engines import source_folder
+from engines import source_folder, verification
 from engines.preview.track import Track
 from tests.workplace import ROOT, Workplace
 
@@ -39,7 +39,7 @@ def test_both_modes_end_to_end_with_a_person_in_every_frame(
     tmp_path: Path, mode: str, frame_count: int
 ) -> None:
     source = make(mode, tmp_path)
-    assert source_folder.disagreement(source, replace=mode == "replace", decode=True) is None
+    verification.verify_source(source, replace=mode == "replace", exact_background=True)
     preprocess.check_video(tmp_path / "output_wanimate.mp4", frame_count=frame_count, size=(640, 352))
     track = Track.load(source / source_folder.TRACK)
     assert len(track) == frame_count

@@ -367,8 +367,8 @@ def test_torchs_own_file_tells_its_build(job, version, written, codes):
 
 def test_sam_2_is_needed_in_every_mode(job):
     remove_package(job.wan22_dir, "sam2")
-    for changes in ({}, {"replace": True}):
-        finding = only(replace(stage(job, PREPROCESSING), **changes))
+    for in_replace_mode in (False, True):
+        finding = only(replace(stage(job, PREPROCESSING), replace=in_replace_mode))
         assert (finding.code, finding.level) == ("install.sam2", "error")
 
 

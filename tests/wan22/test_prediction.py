@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import json
+import sys
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 import preprocess
-from engines.wan22.prediction import written_frame_count
+from config import GENERATION, PREPROCESSING, Job
+from engines.wan22.prediction import predict, predict_after, workload, written_frame_count
+from tests.media import variable_times, write_clip, write_sound
 
 PYTHON = (3, 11)
+GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden/written_frames.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['moviepy']}-{case['rate']}")
+def test_the_count_is_what_moviepy_writes(case):
+    rate = float(Fraction(case["rate"]))
+    changed = {
+        count: written - count
+        for count in (*range(1, 201), 600, 900, 1800, 5000)
+        if (written := written_frame_count(count, rate, case["moviepy"], PYTHON)) != count
+    }
+    assert changed == dict.fromkeys(case["lengths"], case["difference"])
 
 
 @pytest.mark.parametrize(
@@ -38,8 +55,26 @@ def test_a_newer_python_hits_fewer():
     assert hit((3, 12)) < hit(PYTHON)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="needs the float sums of Python 3.12")
+@pytest.mark.parametrize("rate", [24, 25, 30, 24000 / 1001])
+def test_the_sums_of_a_newer_python_are_its_own(rate):
+    for count in range(1, 1000):
+        assert written_frame_count(count, rate, "2.2.1", (3, 12)) == int(sum([1 / rate] * count) * rate)
+
+
+def test_every_version_of_the_writer_has_its_rule():
+    for version in ("0.2.3.5", "1.0.0", "1.0.3"):
+        assert written_frame_count(77, 30, version, PYTHON) == 78
+    for version in ("2.0.0", "2.1.1", "2.2.1"):
+        assert written_frame_count(106, 30, version, PYTHON) == 105
+
+
 def test_an_unknown_writer_counts_right():
     assert written_frame_count(205, 30, None) == 205
+
+
+def test_no_frames_are_no_frames():
+    assert written_frame_count(0, 30, "1.0.3", PYTHON) == 0
 
 
 @pytest.mark.parametrize("flags", [(), ("--replace",), ("--fps", "source"), ("--resolution", "320x192")])
@@ -58,6 +93,38 @@ def test_the_prediction_is_what_comes_out(workplace, flags):
         assert facts[name] == predicted[name]
 
 
+@pytest.mark.parametrize(
+    ("flags", "clip"),
+    [
+        (("--replace",), {"sample_aspect": Fraction(3, 2)}),
+        (("--replace",), {"rotation": 90}),
+        (("--fps", "source"), {"times": variable_times((20, 30), (10, 15))}),
+        ((), {"times": variable_times((20, 30), (10, 15))}),
+        (("--replace", "--fps", "24"), {"rate": Fraction(30000, 1001), "frame_count": 40}),
+    ],
+    ids=["pixels that are not square", "turned", "variable rate", "variable rate to 30", "29.97 to 24"],
+)
+def test_the_prediction_is_right_for_clips_that_are_no_plain_ones(workplace, flags, clip):
+    write_clip(workplace / workplace.video, **clip)
+    arguments = (*workplace.inputs, *flags)
+    shown = workplace.invoke("run_preprocessing.py", "--check", "--json", *arguments)
+    assert shown.exit_code == 0, shown.output
+    predicted = json.loads(shown.stdout)["predicted"]
+    done = workplace.invoke("run_preprocessing.py", *arguments)
+    assert done.exit_code == 0, done.output
+    made = preprocess.probe_video(workplace / "process_results" / "src_pose.mp4")
+    assert (predicted["width"], predicted["height"]) == (made.width, made.height)
+    assert predicted["frames"] == made.frame_count
+
+
+def test_a_draft_is_one_window_whatever_the_writer_adds(workplace):
+    write_clip(workplace / workplace.video, frame_count=100)
+    shown = workplace.invoke("pipeline.py", "--check", "--json", "--draft", *workplace.inputs)
+    assert shown.exit_code == 0, shown.output
+    predicted = json.loads(shown.stdout)["predicted"]
+    assert predicted["windows"] == 1 and 75 <= predicted["frames"] <= 77
+
+
 def test_stage_2_alone_is_predicted_by_its_folder(finished):
     shown = finished.invoke("run_generation.py", "--check", "--json", "--src_root_path", "process_results")
     predicted = json.loads(shown.stdout)["predicted"]
@@ -71,3 +138,64 @@ def test_nothing_is_predicted_of_media_that_cannot_be_read(workplace):
         "pipeline.py", "--check", "--json", "--video_path", "text.mp4", "--refer_path", workplace.picture
     )
     assert shown.exit_code == 2 and json.loads(shown.stdout)["predicted"] is None
+
+
+def spoiled_by_text(path: Path) -> None:
+    path.write_text("no media")
+
+
+def spoiled_by_nothing(path: Path) -> None:
+    path.unlink()
+
+
+def spoiled_by_emptiness(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def spoiled_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def spoiled_by_a_cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoiled_by_text, spoiled_by_nothing, spoiled_by_emptiness, spoiled_by_a_folder, spoiled_by_a_cut],
+)
+@pytest.mark.parametrize(("name", "replace"), [("drive.mp4", False), ("drive.mp4", True), ("c.png", False)])
+def test_bad_media_predict_nothing_and_raise_nothing(tmp_path, spoil, name, replace):
+    write_clip(tmp_path / "drive.mp4")
+    preprocess.write_picture(tmp_path / "c.png", preprocess.np.zeros((96, 160, 3), "uint8"))
+    job = Job(
+        stages=(PREPROCESSING, GENERATION),
+        video_path=tmp_path / "drive.mp4",
+        refer_path=tmp_path / "c.png",
+        save_path=tmp_path / "made",
+        src_root_path=tmp_path / "made",
+        wan22_python=tmp_path / "no-python",
+        replace=replace,
+    )
+    assert predict(job) is not None
+    spoil(tmp_path / name)
+    assert predict(job) is None and predict_after(job) is None
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".mp4", "a/" * 3000 + "v.mp4", "sound.mp4", "\udcff.mp4"])
+def test_names_that_no_file_can_have_predict_nothing(tmp_path, name):
+    write_sound(tmp_path / "sound.mp4")
+    job = Job(stages=(PREPROCESSING,), video_path=tmp_path / name, refer_path=tmp_path / name, replace=True)
+    assert predict(job) is None
+
+
+def test_guidance_doubles_the_work_and_steps_multiply_it(finished):
+    def work(**other) -> float:
+        job = Job(stages=(GENERATION,), src_root_path=finished / "process_results", **other)
+        predicted = predict(job)
+        assert predicted is not None
+        return workload(job, predicted)["generate"]
+
+    assert work(sample_guide_scale=2.0) == 2 * work(sample_guide_scale=1.0) == 2 * work()
+    assert work() == work(sample_steps=20) == 5 * work(sample_steps=4)
