@@ -1,4 +1,4 @@
-"""Print the table: ``python -m benchmarks [startup|orchestration|checking|windows|finishing|hashing|preview ...]``.
+"""Print the table: ``python -m benchmarks [NAME ...]``; the names stand in NAMES.
 
 Exit code 0 when every bound holds, else 1.
 """

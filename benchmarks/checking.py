@@ -51,6 +51,4 @@ def rows() -> Iterator[Row]:
             preprocess.read_picture(DEMO / "reference.jpg")
         probing = time.perf_counter() - began
         text = f"{checked:.2f} s, of it {probing:.2f} s for reading each clip and picture once"
-        yield Row(
-            f"check of {CLIPS} clips", text, "< 1 s + probing", checked - probing < 1.0
-        )
+        yield Row(f"check of {CLIPS} clips", text, "< 1 s + probing", checked - probing < 1.0)

@@ -15,7 +15,7 @@ CANVAS = (1280, 720)
 
 
 def rows() -> Iterator[Row]:
-    """Share of generated frames that are thrown away, ours and upstream's; and the work, ours to upstream's."""
+    """Share of generated frames that are thrown away, ours against 77; and the ratio of the work."""
     for rate in RATES:
         surplus, generated, cost = [0, 0], [0, 0], [0, 0]
         for frames in range(2 * rate, 30 * rate + 1):

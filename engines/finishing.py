@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 import config
 from config import FINISHING, GENERATION, NO_PATH, PREPROCESSING, Job
-from engines import source_folder
+from engines import our_code, source_folder
 from engines.findings import Finding, kind
 from engines.timing import Timing, timing_of
 from execution.record import HIDDEN_FOLDER, read_record
@@ -19,12 +19,6 @@ from execution.step import Step, StepFailed, StepRun
 
 if TYPE_CHECKING:
     from media.finish import Sound
-
-_ROOT: Final = Path(__file__).parents[1]
-_CODE: Final = tuple(
-    _ROOT / "media" / f"{name}.py" for name in ("finish", "sound", "labels", "credentials", "probe")
-)
-_SIDE_CODE: Final = (_ROOT / "media/side_by_side.py", *_CODE)
 
 AUDIO = kind(
     "finish.audio",
@@ -157,7 +151,7 @@ def _finish_step(job: Job, engine: str, timing: Timing) -> Step:
             "tags": _tags(job),
         },
         function=partial(_finish, job, timing),
-        code=_CODE,
+        code=our_code.FINISHING,
         verify=partial(_verify, job, timing),
         facts=lambda log: {"rate": str(timing.rate), "sound": None if sound is None else str(sound.path)},
     )
@@ -193,7 +187,7 @@ def _tags(job: Job) -> Mapping[str, str]:
 
 
 def _settings_of_stage_1(job: Job) -> Mapping[str, Any]:
-    """The job's own, or, for stage 2 alone, those that the folder's record has: the same result either way."""
+    """The job's own; for stage 2 alone, those that the folder's record has: the same result either way."""
     if PREPROCESSING in job.stages:
         return job.shaping_values(PREPROCESSING)
     settings = read_record(job.src_root_path / HIDDEN_FOLDER / "preprocess.json").get("settings", {})
@@ -276,7 +270,7 @@ def _side_by_side_step(job: Job, engine: str, timing: Timing) -> Step:
         outputs=(target,),
         settings={"rate": str(timing.rate), "fps": timing.fps},
         function=partial(_write_side_by_side, job, timing, timing.sampled_video),
-        code=_SIDE_CODE,
+        code=our_code.SIDE_BY_SIDE,
         verify=partial(_verify_side_by_side, job),
     )
 

@@ -41,7 +41,6 @@ _UNUSABLE: Final[dict[str, Kind]] = {
             "a-picture": "The driving video is a picture",
             "no-video-stream": "The driving video has sound only",
             "no-frames": "The driving video has no frames",
-            "no-rate": "The driving video has no frame rate",
             "cut-off": "The driving video is cut off",
             "damaged": "The driving video is damaged",
         },

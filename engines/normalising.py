@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from config import PREPROCESSING, Job
+from engines import our_code
 from execution.step import Step, StepFailed, StepRun
 
 FILE_NAME: Final = "driving_video.mp4"
-_CODE: Final = tuple(Path(__file__).parents[1] / name for name in ("media/normalise.py", "preprocess.py"))
 
 
 def is_needed(job: Job) -> bool:
@@ -28,9 +28,8 @@ def copy_path(job: Job) -> Path:
 
 def rate(job: Job) -> Fraction:
     """Frames a second of the copy."""
-    from media.normalise import normalised_rate
-
     import preprocess
+    from media.normalise import normalised_rate
 
     return normalised_rate(preprocess.probe_video(job.video_path), job.fps)
 
@@ -48,15 +47,14 @@ def normalise_step(job: Job) -> Step:
         outputs=(target,),
         settings={"rate": str(rate(job)), "frame_limit": job.frame_limit},
         function=partial(_write, job),
-        code=_CODE,
+        code=our_code.NORMALISING,
         verify=partial(_verify, job),
     )
 
 
 def _write(job: Job, run: StepRun) -> None:
-    from media.normalise import write_normalised
-
     import preprocess
+    from media.normalise import write_normalised
 
     try:
         write_normalised(
@@ -71,9 +69,8 @@ def _write(job: Job, run: StepRun) -> None:
 
 
 def _verify(job: Job, folder: Path) -> None:
-    from media.normalise import normalised_frame_count
-
     import preprocess
+    from media.normalise import normalised_frame_count
 
     try:
         expected = normalised_frame_count(job.video_path, rate(job), job.frame_limit)

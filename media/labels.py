@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import BinaryIO, Final
 from xml.parsers import expat
-from xml.sax.saxutils import quoteattr
 
 from config import VERSION
 
@@ -42,8 +42,8 @@ def make_xmp(source_type: str, creator_tool: str = CREATOR_TOOL) -> bytes:
   <rdf:Description rdf:about=""
     xmlns:xmp="{_XMP}"
     xmlns:Iptc4xmpExt="{_IPTC}"
-    xmp:CreatorTool={quoteattr(creator_tool)}
-    Iptc4xmpExt:DigitalSourceType={quoteattr(source_type)}/>
+    xmp:CreatorTool="{escape(creator_tool)}"
+    Iptc4xmpExt:DigitalSourceType="{escape(source_type)}"/>
  </rdf:RDF>
 </x:xmpmeta>
 <?xpacket end="r"?>"""

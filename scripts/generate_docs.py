@@ -71,9 +71,9 @@ def findings_page() -> str:
     lines = [
         "# Findings",
         "",
-        "What a check can say, before anything starts. `python pipeline.py --check ...` only checks; every run",
-        "checks first. An **error** stops with exit code 2; `--ignore CODE` lets a run go on in spite of it, if",
-        "you know better. A **warning** and a **note** never stop. `--check --json` gives them as data.",
+        "What a check can say, before anything starts. `python pipeline.py --check ...` only checks; every",
+        "run checks first. An **error** stops with exit code 2; `--ignore CODE` lets a run go on in spite of",
+        "it, if you know better. **Warnings** and **notes** never stop. `--check --json` gives it as data.",
         "",
         "This page is written by `python scripts/generate_docs.py` from the code.",
     ]

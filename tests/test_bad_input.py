@@ -246,7 +246,9 @@ def test_a_shape_that_no_number_of_gpus_can_share_is_refused_with_what_works(wor
 
 
 def test_the_rule_holds_for_stage_2_alone_too(finished):
-    refused = finished.invoke(*GENERATE, "--multi_gpu", "--nproc_per_node", "4", "--frame_num", "77", "--dry_run")
+    refused = finished.invoke(
+        *GENERATE, "--multi_gpu", "--nproc_per_node", "4", "--frame_num", "77", "--dry_run"
+    )
     assert refused.exit_code == 2 and "4 GPUs" in " ".join(refused.output.split())
 
 

@@ -166,7 +166,10 @@ def test_all_mistakes_are_told_at_once():
 def test_what_is_missing_is_told_with_its_meaning():
     with pytest.raises(SettingsError) as wrong:
         load_job(BOTH, {})
-    assert [message.split()[0] for message in tuple(map(str, wrong.value.problems))] == ["--video_path", "--refer_path"]
+    assert [message.split()[0] for message in tuple(map(str, wrong.value.problems))] == [
+        "--video_path",
+        "--refer_path",
+    ]
     with pytest.raises(SettingsError, match="--src_root_path is missing: Folder that stage 1 made"):
         load_job((GENERATION,), {})
 

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +145,9 @@ REQUESTS: dict[str, Request] = {
     "source.missing": Request(("--src_root_path", "none"), driver="run_generation.py"),
     "source.unfinished": made_before(lambda folder: (folder / "src_pose.mp4").unlink()),
     "source.mode": made_before(lambda folder: None, "--replace"),
-    "source.files": made_before(lambda folder: write_clip(folder / "src_face.mp4", frame_count=9, size=(512, 512))),
+    "source.files": made_before(
+        lambda folder: write_clip(folder / "src_face.mp4", frame_count=9, size=(512, 512))
+    ),
     "source.engine": made_before(lambda folder: None, "--engine", "preview"),
     # ------------------------------------------------------------------------------------------ the finish
     "finish.audio": Request(("--audio", "character.png")),
@@ -162,7 +164,7 @@ REQUESTS: dict[str, Request] = {
     "install.torch-cpu": package("torch", "2.8.0+cpu"),
     "install.flash-attn": package("flash-attn"),
     "install.weights": weights(lambda folder: (folder / "Wan2.1_VAE.pth").unlink()),
-    "install.weights-damaged": weights(lambda folder: files.cut((folder / "Wan2.1_VAE.pth"))),
+    "install.weights-damaged": weights(lambda folder: files.cut(folder / "Wan2.1_VAE.pth")),
     "install.weights-index": weights(
         lambda folder: write_safetensors(
             folder / "diffusion_pytorch_model-00002-of-00003.safetensors", ["other"]
@@ -190,7 +192,7 @@ REQUESTS: dict[str, Request] = {
 
 
 @pytest.fixture
-def place(workplace: Workplace) -> Iterable[Workplace]:
+def place(workplace: Workplace) -> Workplace:
     (workplace / "output_wanimate.mp4").write_text("what the user had before")
     return workplace
 
@@ -233,7 +235,7 @@ ELSEWHERE = {
     *("machine.disk-full", "machine.gpu-memory", "machine.host-memory"),
     *("install.environment", "install.python-old", "install.preview-models", "install.sam2-extension"),
     *("install.flash-attn-compiled", "install.flash-attn-torch", "install.flash-attn-version"),
-    *("install.weights-unfinished", "media.not-a-file", "media.no-frames", "media.no-rate"),
+    *("install.weights-unfinished", "media.not-a-file", "media.no-frames"),
     *("media.variable-rate", "media.edit-list", "media.10-bit", "media.hdr", "media.mirrored"),
     *("media.interlaced", "media.non-square-pixels", "media.unreadable", "media.not-readable"),
     *("reference.not-a-file", "reference.not-readable", "reference.too-large"),

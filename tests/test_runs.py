@@ -76,7 +76,11 @@ def test_check_as_data_has_every_field(workplace):
 
 def test_a_request_that_is_no_job_is_data_too(workplace):
     refused = as_data(workplace, "--check", "--fps", "29.97", code=2)
-    assert codes(refused) == {"settings.value.fps", "settings.missing.video_path", "settings.missing.refer_path"}
+    assert codes(refused) == {
+        "settings.value.fps",
+        "settings.missing.video_path",
+        "settings.missing.refer_path",
+    }
 
 
 def test_an_error_with_a_code_can_be_ignored(workplace):
@@ -264,9 +268,7 @@ def test_retry_goes_down_the_ladder_says_so_and_records_it(workplace):
     spared = 'import os, sys\nif "45" in sys.argv:\n    os.environ.pop("STANDIN_FAULT", None)\n'
     text = generate.read_text(encoding="utf-8")
     generate.write_text(text.replace("import sys\n", spared, 1), encoding="utf-8")
-    said = succeed(
-        workplace, *workplace.inputs, "--on_oom", "retry", STANDIN_FAULT="generate:out_of_memory"
-    )
+    said = succeed(workplace, *workplace.inputs, "--on_oom", "retry", STANDIN_FAULT="generate:out_of_memory")
     rungs = ["--t5_cpu", "--frame_num 61", "--frame_num 45"]
     assert re.findall(r"trying again with (.*)\.", said) == rungs
     record = record_of(workplace)
@@ -287,7 +289,9 @@ def test_retry_gives_up_at_the_end_of_the_ladder(workplace):
 
 def test_rerun_makes_a_byte_identical_video(workplace):
     write_clip(workplace / "v.mp4", frame_count=30, rate=24, sound=True)
-    succeed(workplace, *workplace.inputs, "--video_path", "v.mp4", "--replace", "--prompt", "x", "--seed", "9")
+    succeed(
+        workplace, *workplace.inputs, "--video_path", "v.mp4", "--replace", "--prompt", "x", "--seed", "9"
+    )
     first = (workplace / RESULT).read_bytes()
     said = succeed(workplace, "--rerun", "output_wanimate.json", "--output_path", "again.mp4")
     assert "byte for byte" in said and (workplace / "again.mp4").read_bytes() == first
@@ -342,11 +346,11 @@ def test_a_foreign_file_is_not_taken_for_the_record(workplace):
 
 
 def test_nothing_secret_is_recorded(workplace):
-    secret = "hf_verysecrettoken1234567890abcdef"
-    succeed(workplace, *workplace.inputs, HF_TOKEN=secret, MY_PASSWORD="open sesame 123")
+    hidden = "hf_verysecrettoken1234567890abcdef"
+    succeed(workplace, *workplace.inputs, HF_TOKEN=hidden, MY_PASSWORD="open sesame 123")  # noqa: S106
     for path in workplace.folder.rglob("*.json"):
         text = path.read_text(encoding="utf-8", errors="replace")
-        assert secret not in text and "open sesame" not in text, path
+        assert hidden not in text and "open sesame" not in text, path
 
 
 def test_a_second_run_in_the_same_folder_is_refused(workplace):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from engines.timing import Timing, timing_of, timing_of_folder
 from tests.media import write_clip
 
 
-def write_record(folder, facts):
+def write_record(folder: Path, facts: object) -> None:
     hidden = folder / ".understudy"
     hidden.mkdir(parents=True)
     record = {"schema": 1, "state": "done", "step": "preprocess", "stage": 1, "facts": facts}

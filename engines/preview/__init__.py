@@ -6,7 +6,6 @@ Its stage 1 writes the very files of upstream's stage 1; its stage 2 moves the r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
 from typing import Any
 
 from config import Job

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config import PREPROCESSING, Job
-from engines import normalising, source_folder
+from engines import source_folder
 from engines.checks import common_findings
 from engines.findings import Finding, kind
 from engines.interface import Prediction
 from engines.media_checks import upstream_media_findings
 from engines.preview import models
+from engines.sampling import canvas_shape, sampled_frames
 
 MODELS_MISSING = kind(
     "install.preview-models",
@@ -51,25 +52,15 @@ def findings(job: Job) -> Iterator[Finding]:
 def predict(job: Job) -> Prediction | None:
     """Canvas and frames of the result; None while the media cannot be read."""
     import preprocess
-    from media.normalise import normalised_frame_count
 
     try:
         if PREPROCESSING not in job.stages:
             pose = preprocess.probe_video(job.src_root_path / source_folder.POSE)
             return Prediction(width=pose.width, height=pose.height, frames=pose.frame_count)
-        video = preprocess.probe_video(job.video_path)
-        frame_count, rate = video.frame_count, video.rate
-        if normalising.is_needed(job):
-            rate = normalising.rate(job)
-            frame_count = normalised_frame_count(job.video_path, rate, job.frame_limit)
-        shape = (video.width, video.height)
-        if not job.replace:
-            picture = preprocess.read_picture(job.refer_path)
-            shape = (picture.shape[1], picture.shape[0])
-        width, height = preprocess.canvas_size(*shape, job.resolution[0] * job.resolution[1])
-        frames = len(preprocess.sample_indices(frame_count, float(rate), job.fps))
+        width, height = preprocess.canvas_size(*canvas_shape(job), job.resolution[0] * job.resolution[1])
+        frames, _ = sampled_frames(job)
         return Prediction(width=width, height=height, frames=frames)
-    except preprocess.MediaError:
+    except (preprocess.MediaError, OSError):
         return None
 
 

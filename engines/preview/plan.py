@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from config import FINISHING, GENERATION, PREPROCESSING, Job
-from engines import finishing, normalising, source_folder, verification
+from engines import finishing, normalising, our_code, source_folder, verification
 from engines.preview import models
 from engines.timing import timing_of
 from execution.step import Step, StepFailed, StepRun
 
 _HERE = Path(__file__).parent
-_CODE = (*sorted(_HERE.rglob("*.py")), _HERE.parents[1] / "preprocess.py")
+_CODE = (*sorted(_HERE.rglob("*.py")), *our_code.READING)
 
 
 def steps(job: Job) -> Iterator[Step]:

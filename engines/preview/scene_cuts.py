@@ -94,6 +94,5 @@ def _lasts(thumbnails: NDArray[np.uint8], number: int, change: float) -> bool:
     earlier = max(number - 1 - _FLASH, 0)
     pairs = ((number - 1, later), (earlier, number))
     return all(
-        float(_changes(thumbnails[[before]], thumbnails[[after]])[0]) >= change / 2
-        for before, after in pairs
+        float(_changes(thumbnails[[before]], thumbnails[[after]])[0]) >= change / 2 for before, after in pairs
     )

@@ -9,9 +9,10 @@ from engines.checks import NO_EFFECT, common_findings
 from engines.findings import Finding, kind
 from engines.interface import Prediction
 from engines.media_checks import upstream_media_findings
+from engines.sampling import canvas_shape
 from engines.wan22.installation import installation_findings
 from engines.wan22.machine_check import machine_findings
-from engines.wan22.prediction import canvas_shape, predict
+from engines.wan22.prediction import predict
 from engines.wan22.weights import weights_findings
 
 _DRIFT_SECONDS = 25
@@ -83,6 +84,9 @@ def _file_names(job: Job) -> Iterator[Finding]:
 def _settings(job: Job) -> Iterator[Finding]:
     if job.convert_model_dtype:
         what = "--convert_model_dtype: this model's weights are bf16 already."
+        yield NO_EFFECT.found(what, "Leave it out.")
+    if job.t5_cpu and job.multi_gpu:
+        what = "--t5_cpu: with several GPUs upstream spreads the text encoder over them all the same."
         yield NO_EFFECT.found(what, "Leave it out.")
     if job.replace and job.iterations > 0 and job.k % 2 == 0:
         what = f"--k {job.k} is even" + (" (0 acts like 3)." if job.k == 0 else ".")

@@ -10,7 +10,7 @@ from config import Job
 from engines import source_folder
 from engines.timing import timing_of
 from engines.wan22 import checkout
-from engines.wan22.interpreter import probe_interpreter
+from engines.wan22.interpreter import InterpreterError, probe_interpreter
 
 _SEED: Final = re.compile(r"\bbase_seed=(\d{1,20})\b")
 _FRAMES: Final = re.compile(r"real frames: (\d{1,9}) target frames: (\d{1,9})")
@@ -48,9 +48,13 @@ def of_generation(job: Job, frame_num: int, log: str) -> Mapping[str, Any]:
 
 def of_upstream(job: Job) -> dict[str, Any]:
     """Which upstream: commit, Python, packages."""
-    interpreter = probe_interpreter(job.wan22_python)
+    commit = checkout.commit_of(job.wan22_dir)
+    try:
+        interpreter = probe_interpreter(job.wan22_python)
+    except InterpreterError:
+        return {"upstream_commit": commit}
     return {
-        "upstream_commit": checkout.commit_of(job.wan22_dir),
+        "upstream_commit": commit,
         "upstream_python": ".".join(map(str, interpreter.python)),
         "upstream_packages": dict(sorted(interpreter.packages.items())),
     }

@@ -10,8 +10,7 @@ from typing import Final
 from config import PREPROCESSING, Job
 from engines import source_folder
 from engines.interface import Prediction
-from engines.sampling import canvas_shape as canvas_shape
-from engines.sampling import sampled_frames
+from engines.sampling import canvas_shape, sampled_frames
 from engines.wan22.interpreter import InterpreterError, probe_interpreter
 from engines.wan22.windows import (
     UPSTREAM_FRAME_NUM,

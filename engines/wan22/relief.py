@@ -21,7 +21,7 @@ def next_rung(job: Job, cause: str) -> tuple[Job, str] | None:
     since the text encoder on the CPU needs more of it, and the videos are held whole whatever the windows.
     """
     if cause == GPU_MEMORY:
-        if not job.t5_cpu:
+        if not job.t5_cpu and not job.multi_gpu:  # several GPUs share the text encoder all the same
             return replace(job, t5_cpu=True), "--t5_cpu"
         length = job.frame_num or job.frame_num_max
         shorter = [number for number in WINDOWS if 2 * job.refert_num < number < length]

@@ -11,7 +11,6 @@ import argparse
 import itertools
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -78,7 +77,11 @@ def planned(place: Workplace, case: dict[str, Any]) -> list[list[str]]:
 
 
 def filled(words: list[str], place: Workplace) -> list[str]:
-    places = {"{here}": str(place.folder), "{python}": str(interpreter(place / "Wan2.2")), "{launcher}": str(LAUNCHER)}
+    places = {
+        "{here}": str(place.folder),
+        "{python}": str(interpreter(place / "Wan2.2")),
+        "{launcher}": str(LAUNCHER),
+    }
     for placeholder, value in places.items():
         words = [word.replace(placeholder, value) for word in words]
     return words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,19 +11,20 @@ import pytest
 import preprocess
 from config import GENERATION, PREPROCESSING, Job
 from engines.wan22.prediction import predict, predict_after, workload, written_frame_count
-from tests.media import variable_times, write_clip, write_sound
+from tests.media import numbered_frame, variable_times, write_clip, write_sound
 
 PYTHON = (3, 11)
 GOLDEN = json.loads((Path(__file__).parents[1] / "data/golden/written_frames.json").read_text())["cases"]
 
 
-@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: f"{case['moviepy']}-{case['rate']}")
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: " ".join(list(case.values())[:3]))
 def test_the_count_is_what_moviepy_writes(case):
     rate = float(Fraction(case["rate"]))
+    python = tuple(map(int, case["python"].split(".")))
     changed = {
         count: written - count
         for count in (*range(1, 201), 600, 900, 1800, 5000)
-        if (written := written_frame_count(count, rate, case["moviepy"], PYTHON)) != count
+        if (written := written_frame_count(count, rate, case["moviepy"], python)) != count
     }
     assert changed == dict.fromkeys(case["lengths"], case["difference"])
 
@@ -53,13 +53,6 @@ def test_a_newer_python_hits_fewer():
         return sum(written_frame_count(count, 30, "1.0.3", python) != count for count in range(1, 1001))
 
     assert hit((3, 12)) < hit(PYTHON)
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="needs the float sums of Python 3.12")
-@pytest.mark.parametrize("rate", [24, 25, 30, 24000 / 1001])
-def test_the_sums_of_a_newer_python_are_its_own(rate):
-    for count in range(1, 1000):
-        assert written_frame_count(count, rate, "2.2.1", (3, 12)) == int(sum([1 / rate] * count) * rate)
 
 
 def test_every_version_of_the_writer_has_its_rule():
@@ -168,7 +161,7 @@ def spoiled_by_a_cut(path: Path) -> None:
 @pytest.mark.parametrize(("name", "replace"), [("drive.mp4", False), ("drive.mp4", True), ("c.png", False)])
 def test_bad_media_predict_nothing_and_raise_nothing(tmp_path, spoil, name, replace):
     write_clip(tmp_path / "drive.mp4")
-    preprocess.write_picture(tmp_path / "c.png", preprocess.np.zeros((96, 160, 3), "uint8"))
+    preprocess.write_picture(tmp_path / "c.png", numbered_frame(0, 160, 96))
     job = Job(
         stages=(PREPROCESSING, GENERATION),
         video_path=tmp_path / "drive.mp4",

@@ -46,6 +46,11 @@ def test_what_is_already_small_is_not_made_larger():
     assert ladder(small, GPU_MEMORY) == ['--resolution "640 368"']
 
 
+def test_several_gpus_are_not_spared_by_the_text_encoder_on_the_cpu():
+    job = Job(stages=(GENERATION,), multi_gpu=True, nproc_per_node=2)
+    assert ladder(job, GPU_MEMORY)[0] == "--frame_num 61"
+
+
 def test_other_failures_have_no_ladder():
     assert next_rung(Job(stages=BOTH), "disk-full") is None
 
