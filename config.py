@@ -363,8 +363,11 @@ class Job:
 
     @property
     def frame_limit(self) -> int | None:
-        """Frames of the driving video that are used; None for all."""
-        return (self.frame_num or self.frame_num_max) if self.draft else None
+        """Frames of the driving video that are used; None for all.
+
+        One less than a window for a draft: upstream's writer may add a frame, and that would be a window more.
+        """
+        return (self.frame_num or self.frame_num_max) - 1 if self.draft else None
 
 
 def _plain(value: Any) -> Any:

@@ -140,7 +140,7 @@ def test_a_draft_is_short_small_quick_and_never_the_result(workplace):
     assert not (workplace / RESULT).exists() and not (workplace / "process_results").exists()
     draft = preprocess.probe_video(workplace / "output_wanimate_draft.mp4")
     assert draft.width * draft.height <= 640 * 384 / 4
-    assert draft.frame_count in (77, 78), "upstream's writer may add one"
+    assert draft.frame_count in (76, 77), "upstream's writer may add one; it stays one window"
     record = record_of(workplace, "output_wanimate_draft.mp4")
     assert "--sample_steps" in record["steps"][2]["argv"] and record["settings"]["draft"] is True
     assert "Draft" in container_tags(workplace / "output_wanimate_draft.mp4")["title"]
