@@ -9,7 +9,7 @@ from config import Job
 
 if TYPE_CHECKING:
     from engines.interface import Engine, Prediction
-    from execution.history import Run
+    from execution.history import Run, Work
     from execution.runner import Planned
 
 
@@ -18,13 +18,13 @@ def estimate_in_words(engine: Engine, job: Job, predicted: Prediction) -> str:
     from execution.history import earlier_runs, estimate
     from execution.words import duration
 
-    work = {name: amount for name, amount in engine.workload(job, predicted).items() if name in _steps(job)}
+    work = {name: each for name, each in engine.workload(job, predicted).items() if name in _steps(job)}
     if not work:
         return ""
     device, gpus, runs = _device(engine), job.nproc_per_node or 1, earlier_runs()
     found = [
-        estimate(_kind(engine, name), device, gpus if name == "generate" else 1, amount, runs)
-        for name, amount in work.items()
+        estimate(_kind(engine, name, each), device, gpus if name == "generate" else 1, each, runs)
+        for name, each in work.items()
     ]
     known = [each for each in found if each is not None]
     if len(known) < len(found):
@@ -32,9 +32,9 @@ def estimate_in_words(engine: Engine, job: Job, predicted: Prediction) -> str:
     seconds = sum(each.seconds for each in known)
     count = min(each.runs for each in known)
     text = f"About {duration(seconds)} by {count} earlier run{'s' if count > 1 else ''} on {device}"
-    gpu_bytes = max((each.gpu_bytes or 0 for each in known), default=0)
-    if gpu_bytes:
-        text += f", {gpu_bytes / 2**30:.1f} GiB of GPU memory"
+    gpu_bytes = [each.gpu_bytes for each in known if each.gpu_bytes]
+    if len(gpu_bytes) == len(known):
+        text += f", up to {max(gpu_bytes) / 2**30:.1f} GiB of GPU memory"
     if job.price_per_hour is not None:
         text += f", {seconds / 3600 * job.price_per_hour:.2f} at {job.price_per_hour:g} an hour"
     return text + "."
@@ -50,16 +50,18 @@ def remember(engine: Engine, job: Job, predicted: Prediction | None, done: Seque
     for entry in done:
         if not entry.why or entry.step.name not in work:
             continue
-        record = read_record(record_path(entry.step))
+        record, does = read_record(record_path(entry.step)), work[entry.step.name]
         memory = record.get("peak_memory") or {}
         run: Run = Run(
-            kind=_kind(engine, entry.step.name),
+            kind=_kind(engine, entry.step.name, does),
             device=_device(engine),
             gpus=max(1, entry.step.gpus),
-            work=work[entry.step.name],
+            work=does.amount,
             seconds=float(record.get("seconds") or 0.0),
             gpu_bytes=memory.get("gpu_bytes"),
             host_bytes=memory.get("host_bytes"),
+            gpu_size=does.gpu_size,
+            host_size=does.host_size,
         )
         keep(run)
 
@@ -69,8 +71,8 @@ def _steps(job: Job) -> tuple[str, ...]:
     return tuple(names[stage] for stage in job.stages if stage in names)
 
 
-def _kind(engine: Engine, step: str) -> str:
-    return f"{engine.name} {step}"
+def _kind(engine: Engine, step: str, work: Work) -> str:
+    return f"{engine.name} {step} {work.variant}".strip()
 
 
 def _device(engine: Engine) -> str:

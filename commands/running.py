@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from commands.report import Report, RunOptions
-from commands.showing import print_problem, print_result, show
+from commands.showing import print_problem, print_result
 from config import GENERATION, Job
 from execution.step import GPU_MEMORY, HOST_MEMORY, Step, StepFailed
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from engines.interface import Engine
     from execution.runner import Planned
-
-EXIT_FAILED, EXIT_WRONG_REQUEST = 1, 2
 
 
 def run(engine: Engine, job: Job, report: Report, console: Console, options: RunOptions) -> int:
@@ -33,17 +31,13 @@ def run(engine: Engine, job: Job, report: Report, console: Console, options: Run
             done = _run_steps(engine.plan(job), console, options)
             break
         except StepFailed as failure:
-            relieved = _relieved(engine, job, failure)
+            relieved = _relieved(engine, job, failure, options)
             if relieved is None:
                 raise
-            job, rung = relieved
+            job, rung, report = relieved
             print_problem(console, "error", str(failure))
             print_problem(console, "note", f"--on_oom retry: trying again with {rung}.")
             attempts.append(rung)
-            report = Report(engine.check(job), engine.predict(job))
-            if report.refused:
-                show(report, console, options)
-                return EXIT_WRONG_REQUEST
     from commands.estimating import remember
 
     remember(engine, job, engine.predict(job), done)
@@ -77,10 +71,21 @@ def _locked(steps: Iterable[Step], locks: contextlib.ExitStack) -> Iterator[Step
         yield step
 
 
-def _relieved(engine: Engine, job: Job, failure: StepFailed) -> tuple[Job, str] | None:
+def _relieved(
+    engine: Engine, job: Job, failure: StepFailed, options: RunOptions
+) -> tuple[Job, str, Report] | None:
+    """By the next rung that the check lets pass: several GPUs cannot share windows of any length."""
     if job.on_oom != "retry" or failure.cause not in (GPU_MEMORY, HOST_MEMORY):
         return None
-    return engine.relief(job, failure.cause)
+    while (relieved := engine.relief(job, failure.cause)) is not None:
+        job, rung = relieved
+        findings = [
+            found.as_warning() if found.code in options.ignore else found for found in engine.check(job)
+        ]
+        report = Report(findings, engine.predict(job))
+        if not report.refused:
+            return job, rung, report
+    return None
 
 
 def _result(job: Job, done: list[Planned]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from config import Job
 from engines.findings import Finding
+from execution.history import Work
 from execution.step import Step
 
 
@@ -56,8 +57,8 @@ class Engine(Protocol):
     def describe(self, job: Job) -> Mapping[str, Any]:
         """Facts of today that a step's record keeps too, by the same names: upstream's commit, versions."""
 
-    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, float]:
-        """The work of each step by its name, in units with which its time grows."""
+    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, Work]:
+        """The work of each step by its name."""
 
     def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
         """The job made to need less memory by one rung, and that rung in words; None at the end.

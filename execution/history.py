@@ -28,6 +28,20 @@ _LARGEST: Final = 1e30
 
 
 @dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a step has to do, in units of its engine.
+
+    ``amount`` is what its time grows with; ``gpu_size`` and ``host_size`` what its memory grows with, None
+    where that is not told. ``variant`` parts runs of a step that cannot be compared, as those of two modes.
+    """
+
+    amount: float
+    variant: str = ""
+    gpu_size: float | None = None
+    host_size: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One finished step. ``kind`` is engine and step; ``device`` what it ran on; memory is in bytes."""
 
@@ -87,16 +101,7 @@ def earlier_runs() -> list[Run]:
     return [run for line in lines if (run := _parsed(line)) is not None]
 
 
-def estimate(
-    kind: str,
-    device: str,
-    gpus: int,
-    work: float,
-    runs: Sequence[Run],
-    *,
-    gpu_size: float | None = None,
-    host_size: float | None = None,
-) -> Estimate | None:
+def estimate(kind: str, device: str, gpus: int, work: Work, runs: Sequence[Run]) -> Estimate | None:
     """By the latest runs of the same kind on as many of the same device; None when there is none.
 
     One or two runs, or runs of about the same work: their time is taken for proportional to the work. More: a
@@ -110,10 +115,10 @@ def estimate(
         return None
     fixed, slope = _line(alike)
     return Estimate(
-        seconds=fixed + slope * work,
+        seconds=fixed + slope * work.amount,
         runs=len(alike),
-        gpu_bytes=_most_bytes(gpu_size, [(run.gpu_size, run.gpu_bytes) for run in alike]),
-        host_bytes=_most_bytes(host_size, [(run.host_size, run.host_bytes) for run in alike]),
+        gpu_bytes=_most_bytes(work.gpu_size, [(run.gpu_size, run.gpu_bytes) for run in alike]),
+        host_bytes=_most_bytes(work.host_size, [(run.host_size, run.host_bytes) for run in alike]),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from config import Job
 from engines.findings import Finding
 from engines.interface import Prediction
+from execution.history import Work
 from execution.step import Step
 
 
@@ -42,10 +43,10 @@ class PreviewEngine:
         """See :class:`engines.interface.Engine`. All its versions are our own."""
         return {}
 
-    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, float]:
+    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, Work]:
         """See :class:`engines.interface.Engine`. Pixels of all frames."""
-        pixels = float(predicted.width * predicted.height * predicted.frames)
-        return {"preprocess": pixels, "generate": pixels}
+        work = Work(amount=float(predicted.width * predicted.height * predicted.frames), variant=job.mode)
+        return {"preprocess": work, "generate": work}
 
     def relief(self, job: Job, cause: str) -> tuple[Job, str] | None:
         """See :class:`engines.interface.Engine`. It holds no large model: there is nothing to relieve."""

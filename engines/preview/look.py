@@ -134,7 +134,7 @@ def _findings(job: Job, report: Callable[[str, int, int], None]) -> Iterator[Fin
     numbers = sample_numbers(count, count / float(info.rate))
     seen = observe_clip(observer, job.video_path, numbers, count, report)
     clip = SampledClip(job.video_path, line, count, seen)
-    yield from _driving_findings(job, clip, canvas[0] / info.width if job.replace else 1.0)
+    yield from driving_findings(job, clip, canvas[0] / info.width if job.replace else 1.0)
 
     report("look at the reference image", 0, 1)
     persons = observer.persons(picture)
@@ -153,7 +153,7 @@ def _used_count(job: Job, info: VideoInfo) -> int:
     return min(info.frame_count, max(1, round(seconds * float(info.rate))))
 
 
-def _driving_findings(job: Job, clip: SampledClip, scale: float) -> Iterator[Finding]:
+def driving_findings(job: Job, clip: SampledClip, scale: float) -> Iterator[Finding]:
     """About the driving video, which the canvas shows ``scale`` times as large as it is."""
     if not any(sample.persons for sample in clip.samples):
         what = f"--video_path: nobody is seen in any of {len(clip.samples)} sampled frames of {clip.path}."
@@ -177,7 +177,8 @@ def _absence(job: Job, clip: SampledClip) -> Iterator[Finding]:
     remedy = clip.part_without(is_empty)
     if job.replace and job.engine == "wan22" and job.iterations > 0:
         remedy += " Or add --iterations 0: empty masks then pass."
-    if any(first != last for first, last in stretches):
+    ends = {clip.samples[0].number, clip.samples[-1].number}
+    if any(first != last or first in ends for first, last in stretches):
         what = f"--video_path: the person is gone {clip.when(is_empty)}."
         yield PERSON_LEAVES.found(what, remedy)
     else:
@@ -212,7 +213,8 @@ def _face(clip: SampledClip, scale: float) -> Iterator[Finding]:
         turn = sample.persons[0].face_turn
         return turn is None or turn > MOST_TURNED
 
-    enough = max(1.0, _GOOD_PART * sum(map(is_there, clip.samples)))
+    total = sum(map(is_there, clip.samples))
+    enough = max(min(_REPEATED, total), _GOOD_PART * total)
     if sum(map(is_small, clip.samples)) >= enough:
         sides = [sample.persons[0].face_side or 0 for sample in clip.samples if is_small(sample)]
         what = (

@@ -84,7 +84,7 @@ def reference_findings(
             seen = f"the face is turned by {character.face_turn:.0f} degrees (more than {MOST_TURNED})"
         yield AVERTED.found(f"{flag}: {seen}.", "Give a picture that shows the character from the front.")
     driving = [_shown(sample.persons[0]) for sample in clip.samples if sample.persons]
-    usual = round(median(driving)) if driving else 0
+    usual = int(median(driving)) if driving else 0
     if _shown(character) < usual:
         what = (
             f"{flag}: it shows {_SHOWN[_shown(character)]}, and most of the driving video shows "

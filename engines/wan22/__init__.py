@@ -8,6 +8,7 @@ from typing import Any
 from config import Job
 from engines.findings import Finding
 from engines.interface import Prediction
+from execution.history import Work
 from execution.step import Step
 
 
@@ -41,7 +42,7 @@ class Wan22Engine:
 
         return of_upstream(job)
 
-    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, float]:
+    def workload(self, job: Job, predicted: Prediction) -> Mapping[str, Work]:
         """See :class:`engines.interface.Engine`. Operations in stage 2, frames in stage 1."""
         from engines.wan22.prediction import workload
 

@@ -19,8 +19,12 @@ from engines.wan22.windows import (
     tokens,
     windows_of,
 )
+from execution.history import Work
 
 _UPSTREAM_STEPS: Final = 20
+_SEGMENTED_AT_ONCE: Final = 400
+_PIXEL_BYTES: Final = {"animate": 6 + 24, "replace": 31 + 24}
+"""Bytes that stage 2 holds on the host for each pixel of the padded clip, and of its output."""
 
 
 def predict(job: Job) -> Prediction | None:
@@ -69,15 +73,29 @@ def written_frame_count(
     return math.ceil(seconds / period) if moviepy.startswith(("0.", "1.")) else int(seconds * rate)
 
 
-def workload(job: Job, predicted: Prediction) -> dict[str, float]:
-    """Stage 1's work in frames; stage 2's in operations of all diffusion steps."""
-    if predicted.windows is None or predicted.tokens is None:
+def workload(job: Job, predicted: Prediction) -> dict[str, Work]:
+    """Stage 1's work in frames; stage 2's in operations of all diffusion steps.
+
+    The GPU's memory grows with the frames that SAM 2 takes at once, and with the tokens of a window; the
+    host's, in stage 2, with the pixels of the padded clip.
+    """
+    if predicted.windows is None or predicted.tokens is None or predicted.frame_num is None:
         return {}
     passes = 2 if (job.sample_guide_scale or 1.0) > 1 else 1
     steps = (job.sample_steps or _UPSTREAM_STEPS) * passes * predicted.windows
+    padded = job.refert_num + predicted.windows * (predicted.frame_num - job.refert_num)
+    pixels = padded * predicted.width * predicted.height
     return {
-        "preprocess": float(predicted.frames),
-        "generate": float(steps * step_cost(predicted.tokens)),
+        "preprocess": Work(
+            amount=float(predicted.frames),
+            variant=job.mode,
+            gpu_size=float(min(predicted.frames, _SEGMENTED_AT_ONCE)) if job.replace else 1.0,
+        ),
+        "generate": Work(
+            amount=float(steps * step_cost(predicted.tokens)),
+            gpu_size=float(predicted.tokens),
+            host_size=float(pixels * _PIXEL_BYTES[job.mode]),
+        ),
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execution.history import Run, earlier_runs, estimate, history_path, remember
+from execution.history import Run, Work, earlier_runs, estimate, history_path, remember
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +24,12 @@ def run(work: float = 10.0, seconds: float = 20.0, **other: object) -> Run:
 
 
 def guess(work: float, *runs: Run) -> float | None:
-    found = estimate("wan22 generate", "GPU", 1, work, runs)
+    found = estimate("wan22 generate", "GPU", 1, Work(amount=work), runs)
     return None if found is None else found.seconds
 
 
 def memory(size: float | None, *runs: Run) -> int | None:
-    found = estimate("wan22 generate", "GPU", 1, 10, runs, gpu_size=size, host_size=size)
+    found = estimate("wan22 generate", "GPU", 1, Work(amount=10, gpu_size=size), runs)
     assert found is not None
     return found.gpu_bytes
 

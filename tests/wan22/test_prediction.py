@@ -188,7 +188,7 @@ def test_guidance_doubles_the_work_and_steps_multiply_it(finished):
         job = Job(stages=(GENERATION,), src_root_path=finished / "process_results", **other)
         predicted = predict(job)
         assert predicted is not None
-        return workload(job, predicted)["generate"]
+        return workload(job, predicted)["generate"].amount
 
     assert work(sample_guide_scale=2.0) == 2 * work(sample_guide_scale=1.0) == 2 * work()
     assert work() == work(sample_steps=20) == 5 * work(sample_steps=4)
