@@ -365,7 +365,7 @@ class Job:
     def frame_limit(self) -> int | None:
         """Frames of the driving video that are used; None for all.
 
-        One less than a window for a draft: upstream's writer may add a frame, and that would be a window more.
+        A draft's are one less than a window: upstream's writer may add one, which would take a second window.
         """
         return (self.frame_num or self.frame_num_max) - 1 if self.draft else None
 

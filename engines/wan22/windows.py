@@ -19,7 +19,6 @@ of it was measured on a GPU; only ratios of costs are used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,8 +111,3 @@ def choose_frame_num(
         return clip_cost(windows, width, height), windows.windows, abs(length - UPSTREAM_FRAME_NUM)
 
     return min(shareable or allowed, key=rank)
-
-
-def shareable_lengths(width: int, height: int, gpus: int, shortest: int, longest: int) -> Iterator[int]:
-    """Window lengths within the bounds whose tokens so many GPUs can share."""
-    return (length for length in lengths(shortest, longest) if tokens(length, width, height) % gpus == 0)

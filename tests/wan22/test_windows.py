@@ -16,7 +16,6 @@ from engines.wan22.windows import (
     choose_frame_num,
     clip_cost,
     lengths,
-    shareable_lengths,
     step_cost,
     tokens,
     windows_of,
@@ -83,7 +82,7 @@ def test_the_choice_is_never_dearer_than_77(frames, overlap, canvas):
 @given(canvas=CANVAS, gpus=st.sampled_from([2, 4, 5, 8, 10, 20, 40]), frames=st.integers(6, 800))
 def test_a_length_that_the_gpus_can_share_is_taken_if_there_is_one(canvas, gpus, frames):
     chosen = choose_frame_num(frames, 1, *canvas, shortest=61, longest=77, gpus=gpus)
-    if any(shareable_lengths(*canvas, gpus, 61, 77)):
+    if any(tokens(length, *canvas) % gpus == 0 for length in lengths(61, 77)):
         assert tokens(chosen, *canvas) % gpus == 0
 
 
