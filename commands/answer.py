@@ -5,6 +5,7 @@ Everything goes this one way; there is no second path to a result.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,10 +114,13 @@ def _look(job: Job, console: Console, *, quiet: bool) -> list[Finding]:
     from rich.progress import Progress
 
     from engines.preview.look import look_findings
+    from execution.native_output import native_output_to
 
+    silence = Path(os.devnull)
     if quiet:
-        return list(look_findings(job, lambda phase, done, total: None))
-    with Progress(console=console, transient=True) as bar:
+        with native_output_to(silence):
+            return list(look_findings(job, lambda phase, done, total: None))
+    with native_output_to(silence), Progress(console=console, transient=True) as bar:
         task = bar.add_task("looking at the media", total=None)
 
         def report(phase: str, done: int, total: int) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, Protocol
 from execution import record
 from execution.log import both_ends_of, ended_with, failed
 from execution.memory import PeakMemory
+from execution.native_output import native_output_to
 from execution.process import TERMINATION_GRACE_SECONDS, SupervisedProcess
 from execution.scratch import scratch_folder
 from execution.step import HOST_MEMORY, Progress, Step, StepFailed, StepRun
@@ -198,7 +197,7 @@ def _run_function(step: Step, scratch: Path, log: Path, watcher: Watcher) -> Pea
 
     if step.function is None:
         raise ValueError(f"step {step.name} has neither a command nor a function")
-    with _native_output_to(log), PeakMemory(os.getpid(), gpus=step.gpus > 0) as memory:
+    with native_output_to(log), PeakMemory(os.getpid(), gpus=step.gpus > 0) as memory:
         try:
             step.function(StepRun(scratch, report))
         except StepFailed as failure:
@@ -237,23 +236,3 @@ def _facts(step: Step, log: Path) -> dict[str, Any]:
 
 def _in_scratch(step: Step, output: Path, scratch: Path) -> Path:
     return scratch / output.relative_to(step.folder)
-
-
-@contextlib.contextmanager
-def _native_output_to(log: Path) -> Iterator[None]:
-    """Send what native libraries print on standard error to the log; Python's own goes on to the terminal."""
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    python_stderr = sys.stderr
-    escaped = os.fdopen(
-        terminal, "w", buffering=1, encoding=python_stderr.encoding, errors="backslashreplace"
-    )
-    with log.open("wb", buffering=0) as file, escaped as stream:
-        os.dup2(file.fileno(), 2)
-        try:
-            if python_stderr is sys.__stderr__:
-                sys.stderr = stream
-            yield
-        finally:
-            sys.stderr = python_stderr
-            os.dup2(terminal, 2)

@@ -166,6 +166,19 @@ def test_a_small_figure_in_the_background_is_nobody_to_jump_to(clip: MakeClip, p
     assert "look.several-people" not in findings(clip(pairs))
 
 
+def test_a_small_figure_in_a_wide_picture_is_somebody(clip: MakeClip, person: list[Image]) -> None:
+    found = findings(clip([shrunk(image, 0.3, (1664, 832)) for image in person[:1]]))
+    assert list(found) == ["look.small-face"]
+
+
+def test_a_person_missed_in_a_dark_frame_is_looked_for_where_the_next_frames_show_one(
+    clip: MakeClip, person: list[Image]
+) -> None:
+    dark = np.asarray(person[1] * 0.03, np.uint8)
+    assert findings(clip([person[0], dark, *person[2:]])) == {}
+    assert list(findings(clip([dark]))) == ["look.nobody"]
+
+
 def test_a_clip_that_players_turn_is_looked_at_upright(clip: MakeClip, person: list[Image]) -> None:
     lying = [np.ascontiguousarray(np.rot90(image, -1)) for image in person[:2]]
     assert findings(clip(lying, rotation=90)) == {}
