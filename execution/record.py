@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -171,8 +172,9 @@ def _changed_inputs(step: Step, record: Mapping[str, Any]) -> Sequence[Why]:
         if not path.is_file():
             found.append(Why(Reason.INPUT, f"the {name} is missing"))
         elif describe_file(path, known.get(name))["sha256"] != known.get(name, {}).get("sha256"):
-            found.append(Why(Reason.INPUT, f"the {name} changed"))
-    return found
+            found.append(Why(Reason.INPUT, f"the {name} changed" if name in known else f"the {name} is new"))
+    gone = [name for name in known if name not in step.inputs]
+    return [*found, *(Why(Reason.INPUT, f"the {name} is no longer asked for") for name in gone)]
 
 
 def _changed_settings(step: Step, record: Mapping[str, Any]) -> Sequence[Why]:
@@ -216,7 +218,8 @@ def write_json(path: Path, content: Mapping[str, Any], *, by_way_of: Path | None
     """
     folder = by_way_of or path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{path.name}.{os.getpid()}"
+    # Threads write too: two that share one temporary file would mix their contents.
+    temporary = folder / f".{path.name}.{os.getpid()}-{threading.get_ident()}"
     try:
         with temporary.open("w", encoding="utf-8") as file:
             json.dump(content, file, indent=1)  # in ASCII: file names need not be valid Unicode

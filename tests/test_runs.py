@@ -12,7 +12,9 @@ import pytest
 
 import preprocess
 from engines import load_all_findings
+from media.credentials import read_credentials
 from media.labels import read_label
+from tests.certificates import make_pair
 from tests.media import write_clip, write_sound
 from tests.standin import read_record
 from tests.workplace import Workplace
@@ -367,3 +369,22 @@ def test_a_second_run_in_the_same_folder_is_refused(workplace):
         first.terminate()
         first.communicate(timeout=40)
     succeed(workplace, *workplace.inputs)
+
+
+def test_a_result_is_signed_with_its_ingredients_and_the_key_is_nowhere(workplace, tmp_path):
+    pair = make_pair(tmp_path / "signer")
+    signing = ("--credentials", str(pair.certificate), str(pair.key))
+    succeed(workplace, *workplace.inputs, "--replace", *signing)
+    credentials = read_credentials(workplace / RESULT)
+    assert credentials is not None and credentials["validation_state"] in ("Valid", "Trusted")
+    told = json.dumps(credentials)
+    assert "driving video" in told and "reference image" in told
+    assert "compositeWithTrainedAlgorithmicMedia" in told
+    secret = pair.key.read_text().splitlines()[1]
+    for path in workplace.folder.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+    again = succeed(workplace, *workplace.inputs, "--replace", *signing)
+    assert again.count("up to date") == 3
+    unsigned = succeed(workplace, *workplace.inputs, "--replace")
+    assert unsigned.count("up to date") == 2 and "the signing certificate is no longer asked for" in unsigned
+    assert read_credentials(workplace / RESULT) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -23,7 +23,6 @@ from engines.preview.network import Region
 from engines.preview.observation import Observation, Sample
 from engines.preview.observer import Person
 from engines.preview.sampled_clip import SampledClip, sample_numbers
-from engines.preview.scene_cuts import find_cuts
 from engines.preview.track import Image
 from media.probe import Timeline, timeline
 from tests.media import write_clip
@@ -298,61 +297,6 @@ def test_a_cut_to_another_scene_is_found_at_its_frame(
     assert list(found) == ["look.scene-cut"]
     assert "00:01.0 (frame 2)" in found["look.scene-cut"].what
     assert "Keep only seconds 1.00 to 2.50" in found["look.scene-cut"].remedy
-
-
-def scene(seed: int) -> Image:
-    """A made-up picture of large areas, as thumbnails are."""
-    rough = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
-    return np.asarray(cv2.resize(rough, (32, 18), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def mixed(one: Image, other: Image, share: float) -> Image:
-    return np.asarray(cv2.addWeighted(one, 1 - share, other, share, 0.0), np.uint8)
-
-
-def cuts(frames: Iterable[Image]) -> list[int]:
-    return find_cuts(np.array(list(frames)))
-
-
-ONE, OTHER, THIRD = scene(1), scene(2), scene(3)
-
-
-def test_hard_cuts_are_found_even_close_to_each_other_or_to_the_end() -> None:
-    assert cuts([ONE] * 10 + [OTHER] * 10) == [10]
-    assert cuts([ONE] * 10 + [OTHER] * 2 + [THIRD] * 10) == [10, 12]
-    assert cuts([ONE] * 10 + [OTHER]) == [10]
-    assert cuts([ONE, OTHER]) == [1]
-
-
-def test_a_cut_that_a_change_of_rate_has_blended_is_one_cut() -> None:
-    assert cuts([ONE] * 10 + [mixed(ONE, OTHER, 0.5)] + [OTHER] * 10) == [10]
-
-
-def test_a_dissolve_and_a_fade_to_black_are_no_cuts() -> None:
-    for end in (OTHER, black(ONE)):
-        steps = [mixed(ONE, end, step / 8) for step in range(9)]
-        assert cuts([ONE] * 10 + steps + [end] * 10) == []
-
-
-@pytest.mark.parametrize("length", [1, 2, 3])
-def test_a_flash_is_no_cut(length: int) -> None:
-    assert cuts([ONE] * 10 + [np.full_like(ONE, 255)] * length + [ONE] * 10) == []
-
-
-def test_a_light_that_is_switched_is_no_cut() -> None:
-    dim = mixed(ONE, black(ONE), 0.5)
-    assert cuts([dim] * 10 + [ONE] * 10) == []
-
-
-def test_a_fast_pan_is_no_cut_nor_is_one_with_every_other_frame_repeated() -> None:
-    wide = np.hstack([scene(seed) for seed in range(10)])
-    pan = [wide[:, 8 * step : 8 * step + 32] for step in range(30)]
-    assert cuts(pan) == []
-    assert cuts(image for image in pan for _ in range(2)) == []
-
-
-def test_a_clip_of_one_frame_has_no_cut() -> None:
-    assert cuts([ONE]) == []
 
 
 # ----------------------------------------------------------------------------------------- reference image
