@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -500,11 +501,10 @@ def test_odd_input_transparent_png(workplace):
 
 def test_odd_input_exif_rotation(workplace):
     """OpenCV turns the picture in both stages, so the canvas stands upright."""
-    from PIL import Image
-
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(numbered_frame(0, 160, 90)).save(workplace / "turned.jpg", exif=exif.tobytes())
+    jpeg = cv2.imencode(".jpg", numbered_frame(0, 160, 90))[1].tobytes()
+    orientation = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x0112, 3, 1, 6, 0, 0)
+    segment = b"\xff\xe1" + struct.pack(">H", len(orientation) + 2) + orientation
+    (workplace / "turned.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
     flags = ("--video_path", workplace.video, "--refer_path", "turned.jpg", "--resolution", "160x96")
     _, data = checked(workplace, "pipeline.py", *flags)
     assert data["predicted"]["height"] > data["predicted"]["width"]
