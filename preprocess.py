@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.errors import MediaError as MediaError
-from media.orientation import orientation_of, turn_upright
+from media.orientation import Orientation, orientation_of, turn_upright
 from media.pictures import read_picture as read_picture
 from media.pictures import write_picture as write_picture
 from media.probe import Timeline, decode, open_video, timeline
@@ -88,15 +88,17 @@ def read_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[Im
     next_index = next(wanted, None) if wanted is not None else 0
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
+        orientation = None
         for position, frame in enumerate(decode(path, container, stream)):
+            orientation = orientation or orientation_of(frame)
             if wanted is None:
-                yield _upright(frame)
+                yield _upright(frame, orientation)
                 continue
             if next_index is None:
                 return
             if position < next_index:
                 continue
-            image = _upright(frame)
+            image = _upright(frame, orientation)
             while next_index == position:
                 yield image
                 next_index = next(wanted, None)
@@ -128,7 +130,7 @@ def read_frames_backwards(path: Path, indices: Sequence[int]) -> Iterator[Image]
         frames = _decode_range(path, line, first, last)
         while position < len(indices) and indices[position] >= first:
             current = indices[position]
-            image = _upright(frames.pop(current))
+            image = _upright(frames.pop(current), info.orientation)
             while position < len(indices) and indices[position] == current:
                 yield image
                 position += 1
@@ -158,8 +160,8 @@ def _decode_range(path: Path, line: Timeline, first: int, last: int) -> dict[int
     return frames
 
 
-def _upright(frame: VideoFrame) -> Image:
-    return turn_upright(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), orientation_of(frame))
+def _upright(frame: VideoFrame, orientation: Orientation) -> Image:
+    return turn_upright(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), orientation)
 
 
 # -------------------------------------------------------------------------------- upstream's arithmetic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,9 @@ def seconds(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: P
     """Wall time of a command that must succeed, with byte code cached as on any user's machine."""
     began = time.perf_counter()
     merged = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(env or {})}
-    subprocess.run(command, cwd=cwd, env=merged, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=cwd, env=merged, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return time.perf_counter() - began
 
 

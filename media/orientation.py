@@ -43,6 +43,9 @@ def orientation_of(frame: VideoFrame) -> Orientation:
 
     The matrix (a, b, u, c, d, v, x, y, w), in 16.16 fixed point, takes a point of the stored picture to
     (a x + c y, b x + d y); only the signs of the larger pair of its numbers matter here.
+
+    Ask it of a clip's first frame, not of each: PyAV ties a frame whose side data were read into a cycle, and
+    its picture stays in memory until the garbage collector comes by.
     """
     matrix = _display_matrix(frame)
     if matrix is None:

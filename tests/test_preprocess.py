@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -252,6 +254,20 @@ def test_a_turned_phone_video_is_read_upright(tmp_path, rotation):
     )
     assert max(bright, key=lambda corner: bright[corner]) == expected
     assert preprocess.check_video(clip, size=shown).frame_count == 12
+
+
+@pytest.mark.parametrize("read", [preprocess.read_frames, preprocess.read_frames_backwards])
+def test_frames_that_were_read_are_let_go_at_once(tmp_path, read):
+    """Not when the garbage collector comes by: it counts objects, not their megabytes."""
+    clip = write_clip(tmp_path / "clip.mp4", frame_count=90)
+    indices = range(90) if read is preprocess.read_frames else range(89, -1, -1)
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in read(clip, indices)) == 90
+        assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) <= 2
+    finally:
+        gc.enable()
 
 
 def cut(path: Path, share: float) -> Path:

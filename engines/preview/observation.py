@@ -80,13 +80,15 @@ def _images(path: Path, numbers: Sequence[int], end: int, thumbnails: list[Image
     wanted = set(numbers)
     with open_video(path) as (container, stream):
         stream.thread_type = "AUTO"
+        orientation = None
         for number, frame in enumerate(decode(path, container, stream)):
             if number >= end:
                 return
+            orientation = orientation or orientation_of(frame)
             thumbnails.append(thumbnail(frame))
             if number in wanted:
                 pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                yield turn_upright(pixels, orientation_of(frame))
+                yield turn_upright(pixels, orientation)
     if len(thumbnails) < end:
         what = f"{path} is damaged: {len(thumbnails)} of {end} frames decode."
         raise MediaError(what, "Export or download it again.", code="media.damaged")
