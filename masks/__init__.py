@@ -1,0 +1,1 @@
+"""The mask step: clicks → segmenter → grow → blockify → mask and background of stage 1's folder."""
