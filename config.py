@@ -30,8 +30,8 @@ NO_PATH: Final = Path()
 
 _DRAFT: Final = "_draft"
 _DRAFT_STEPS: Final = 6
-PREPROCESSING, GENERATION, FINISHING = 1, 2, 3
-"""Stage 1, stage 2, and what is done with the generated video after them."""
+PREPROCESSING, GENERATION, FINISHING, MASKING = 1, 2, 3, 4
+"""Stage 1, stage 2, what is done with the generated video after them, and the mask step between the two."""
 ALL_ENGINES: Final = ("wan22", "preview")
 
 
@@ -66,7 +66,8 @@ class Setting:
     metavar: str | None
     """Shown in the help; None marks a switch, which takes no value."""
     default_text: str | None
-    required: bool
+    required_in: tuple[int, ...]
+    """Stages that cannot do without it."""
     is_path: bool
     used_by: tuple[str, ...]
     spellings: tuple[str, ...]
@@ -90,7 +91,7 @@ def _setting(
     section: str,
     stages: tuple[int, ...],
     default_text: str | None = None,
-    required: bool = False,
+    required_in: tuple[int, ...] = (),
     used_by: tuple[str, ...] = ALL_ENGINES,
     spellings: tuple[str, ...] = (),
     negative: str | None = None,
@@ -106,7 +107,7 @@ def _setting(
         parse=parse,
         metavar=metavar,
         default_text=default_text,
-        required=required,
+        required_in=required_in,
         is_path=parse in (parsers.path, parsers.two_files),
         used_by=used_by,
         spellings=spellings,
@@ -127,7 +128,10 @@ _stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE)
 _stage_2 = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=_WAN22)
 _finishing = partial(_setting, section="The finished video", stages=_LAST)
 _several_gpus = partial(_setting, section="Several GPUs", stages=_TWO, used_by=_WAN22)
-_official = partial(_setting, section="The official Wan2.2 installation", stages=_BOTH, used_by=_WAN22)
+_official = partial(
+    _setting, section="The official Wan2.2 installation", stages=(*_BOTH, MASKING), used_by=_WAN22
+)
+_mask = partial(_setting, section="The mask, by clicks (replace mode)", stages=(MASKING,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,21 +146,30 @@ class Job:
     given: frozenset[str] = frozenset()
     """Names of the settings that flags or settings file named; the rest are defaults."""
 
-    video_path: Path = _file_of_stage_1(
+    video_path: Path = _setting(
         NO_PATH,
         "Driving video: the motion, and in replace mode the scene.",
         parsers.path,
         "FILE",
-        required=True,
+        section="Files",
+        stages=(PREPROCESSING, MASKING),
+        required_in=_ONE,
+        default_text="the one from which stage 1 was made",
     )
     refer_path: Path = _file_of_stage_1(
-        NO_PATH, "Reference image: the character.", parsers.path, "FILE", required=True
+        NO_PATH, "Reference image: the character.", parsers.path, "FILE", required_in=_ONE
     )
     save_path: Path = _file_of_stage_1(
         Path("process_results"), "Folder for what stage 1 makes; stage 2 reads it.", parsers.path, "FOLDER"
     )
-    src_root_path: Path = _file_of_stage_2(
-        NO_PATH, "Folder that stage 1 made.", parsers.path, "FOLDER", required=True
+    src_root_path: Path = _setting(
+        NO_PATH,
+        "Folder that stage 1 made.",
+        parsers.path,
+        "FOLDER",
+        section="Files",
+        stages=(GENERATION, MASKING),
+        required_in=(GENERATION, MASKING),
     )
     output_path: Path = _file_of_stage_2(
         Path("output_wanimate.mp4"),
@@ -233,6 +246,56 @@ class Job:
         "N",
     )
     h_len: int = _stage_1(1, "Cells down the mask's box, as --w_len.", parsers.whole(), "N")
+    mask_points: Path = _mask(
+        NO_PATH,
+        "Clicks on the person, in any format of docs/points.md: a mask is made of them.",
+        parsers.path,
+        "FILE",
+        spellings=("points",),
+    )
+    mask_box: tuple[float, ...] | None = _mask(
+        None,
+        "A box around the person on the first frame, in pixels of the result, in place of clicks.",
+        parsers.box,
+        '"LEFT TOP RIGHT BOTTOM"',
+    )
+    mask_video: Path = _mask(
+        NO_PATH, "A finished mask from any tool: white = the person.", parsers.path, "FILE"
+    )
+    mask_exclude: tuple[str, ...] | None = _mask(
+        None, "Objects of the points file to take out of the mask.", parsers.names, '"NAME, NAME"'
+    )
+    mask_grow: int = _mask(
+        10, "Pixels by which the mask grows; 0 for none.", parsers.whole(0, 1000), "PIXELS"
+    )
+    mask_square: bool = _mask(
+        False, "Grow by a square instead of a diamond (ComfyUI: tapered_corners off).", parsers.switch
+    )
+    mask_blockify: int = _mask(
+        32,
+        "Side of the blocks that fill the mask, in pixels; 0 for none.",
+        parsers.whole(0, 4096),
+        "PIXELS",
+    )
+    mask_blockify_version: str = _mask(
+        "2025-10",
+        "BlockifyMask as it is since October 2025, or as it was before, for old workflows: 2025-09.",
+        parsers.choice("2025-10", "2025-09"),
+        "VERSION",
+    )
+    segmenter: str = _mask(
+        "auto",
+        "What finds the person by the clicks: sam2, classic (no weights), or auto: sam2 where it can run.",
+        parsers.choice("auto", "sam2", "classic"),
+        "NAME",
+    )
+    sam2_checkpoint: Path = _mask(
+        NO_PATH,
+        "SAM 2's weights, any 2.0 or 2.1 size, .pt or .safetensors.",
+        parsers.path,
+        "FILE",
+        default_text="<ckpt_dir>/process_checkpoint's",
+    )
     prompt: str | None = _stage_2(
         None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's"
     )
@@ -338,6 +401,17 @@ class Job:
         """``"replace"`` or ``"animate"``."""
         return "replace" if self.replace else "animate"
 
+    @property
+    def has_own_mask(self) -> bool:
+        """Whether the mask step makes the mask, in place of stage 1."""
+        given = self.mask_points != NO_PATH or self.mask_box is not None or self.mask_video != NO_PATH
+        return MASKING in self.stages and given
+
+    @property
+    def masks_in_stage_1(self) -> bool:
+        """Whether stage 1 finds the person by itself, with upstream's SAM 2."""
+        return self.replace and not self.has_own_mask
+
     def values(self, stage: int | None = None) -> dict[str, Any]:
         """Settings as plain data for the record: those of one stage, or of all the Job's stages.
 
@@ -389,11 +463,10 @@ DEFAULTS: Final[Mapping[str, Any]] = {entry.name: entry.default for entry in fie
 
 def settings_for(stages: Sequence[int]) -> dict[str, Setting]:
     """The settings that a driver of these stages offers, by name."""
-    both = PREPROCESSING in stages and GENERATION in stages
     return {
         name: setting
         for name, setting in SETTINGS.items()
-        if set(setting.stages) & set(stages) and not (both and name == "src_root_path")
+        if set(setting.stages) & set(stages) and not (PREPROCESSING in stages and name == "src_root_path")
     }
 
 
@@ -431,7 +504,7 @@ def load_job(
     given = used & {*from_file, *flags}
     job = Job(stages=tuple(stages), given=given, **{name: values[name] for name in used})
     for name, setting in offered.items():
-        if setting.required and name not in {*used, *from_file, *flags}:
+        if set(setting.required_in) & set(stages) and name not in {*used, *from_file, *flags}:
             what = f"--{name} is missing: {setting.help}"
             problems.append(Problem(f"settings.missing.{name}", what, f"Give --{name} {setting.metavar}."))
     from settings.contradictions import contradictions
@@ -519,6 +592,8 @@ def _completed(job: Job) -> Job:
         if setting.is_path and getattr(job, name) not in (None, NO_PATH)
     }
     job = _as_draft(replace(job, **paths)) if job.draft else replace(job, **paths)
+    if job.stages == (MASKING,):
+        job = replace(job, replace=True)
     if PREPROCESSING in job.stages:
         job = replace(job, src_root_path=job.save_path)
         if job.retarget is None:

@@ -240,6 +240,8 @@ class VideoWriter:
         crf: x264 quality (lower is better); ignored when ``lossless``.
         lossless: x264 qp 0. Grey frames then come back bit for bit where they are 0 or 255 (masks).
         preset: x264 preset.
+        pixel_format: "yuv444p" keeps each pixel's colours apart from its neighbours'. Without loss, black
+            then stays black beside other colours. Not every player plays it; upstream's reader does.
         metadata: container tags, for instance ``{"comment": "..."}``.
     """
 
@@ -253,6 +255,7 @@ class VideoWriter:
         crf: int = 18,
         lossless: bool = False,
         preset: str = "veryfast",
+        pixel_format: Literal["yuv420p", "yuv444p"] = "yuv420p",
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._container: OutputContainer = av.open(str(path.absolute()), "w", format="mp4")
@@ -261,7 +264,7 @@ class VideoWriter:
         options = quality | {"preset": preset}
         self._stream: VideoStream = self._container.add_stream("libx264", rate=rate, options=options)
         self._stream.width, self._stream.height = width, height
-        self._stream.pix_fmt = "yuv420p"
+        self._stream.pix_fmt = pixel_format
         # One thread: the bytes then do not depend on the machine's cores, and several writers side by side
         # keep all cores busy anyway, with less memory each.
         self._stream.codec_context.thread_count = 1

@@ -2,11 +2,11 @@
 """Stage 1 alone: pose, face and, in replace mode, mask and background of the driving video."""
 
 from commands.command_line import make_command
-from config import PREPROCESSING
+from config import MASKING, PREPROCESSING
 
 main = make_command(
     "run_preprocessing.py",
-    stages=(PREPROCESSING,),
+    stages=(PREPROCESSING, MASKING),
     help="Stage 1: take pose, face and, in replace mode, mask and background from the driving video.",
 )
 

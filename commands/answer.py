@@ -45,9 +45,9 @@ def answer(stages: Sequence[int], flags: Mapping[str, object], options: RunOptio
             stages, recorded = request_of(Path(options.rerun))
         settings_file = None if options.config is None else Path(options.config)
         job = config.load_job(stages, flags, settings_file, recorded)
-        from engines import load_engine
+        from engines import engine_of
 
-        return _check_and_run(load_engine(job.engine), job, console, options)
+        return _check_and_run(engine_of(job), job, console, options)
     except SettingsError as error:
         from engines.request import request_findings
 

@@ -52,7 +52,7 @@ def make_command(name: str, stages: Sequence[int], help: str) -> click.Command:
         flags = {key: value for key, value in values.items() if value is not None}
         sys.exit(_run(stages, flags, options))
 
-    setting_options = [_option(key, setting) for key, setting in config.settings_for(stages).items()]
+    setting_options = [_option(key, setting, stages) for key, setting in config.settings_for(stages).items()]
     return SectionedCommand(
         name,
         callback=run,
@@ -69,13 +69,13 @@ def make_command(name: str, stages: Sequence[int], help: str) -> click.Command:
     )
 
 
-def _option(name: str, setting: config.Setting) -> click.Option:
+def _option(name: str, setting: config.Setting, stages: Sequence[int]) -> click.Option:
     flags = [f"--{spelling}" for spelling in (name, *setting.spellings)]
     help_text = setting.help
     default = setting.default_text
     if default is None and setting.metavar and config.DEFAULTS[name] not in (None, config.NO_PATH):
         default = str(config.DEFAULTS[name])
-    if setting.required:
+    if set(setting.required_in) & set(stages):
         help_text += "  [required]"
     elif default is not None:
         help_text += f"  [default: {default}]"

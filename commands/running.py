@@ -46,6 +46,7 @@ def run(engine: Engine, job: Job, report: Report, console: Console, options: Run
 
         write(job, report, done, attempts, console)
     if not options.quiet:
+        _print_notices(done, console)
         print_result(_result(job, done))
     return 0
 
@@ -90,3 +91,12 @@ def _relieved(
 
 def _result(job: Job, done: list[Planned]) -> str:
     return str(job.output_path if GENERATION in job.stages else job.save_path)
+
+
+def _print_notices(done: list[Planned], console: Console) -> None:
+    """What the steps' records want people to know of the outputs, also of those that stood already."""
+    from execution.record import read_record, record_path
+
+    for entry in done:
+        for notice in read_record(record_path(entry.step)).get("facts", {}).get("notices", ()):
+            print_problem(console, "note", str(notice))

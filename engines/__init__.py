@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from config import ALL_ENGINES, Problem, SettingsError
+from config import ALL_ENGINES, MASKING, Job, Problem, SettingsError
 
 if TYPE_CHECKING:
     from engines.findings import Kind
@@ -30,6 +30,19 @@ def load_engine(name: str) -> Engine:
     return engine
 
 
+def engine_of(job: Job) -> Engine:
+    """What does the job's work. The mask step alone is the same for all engines and needs none of them.
+
+    Raises:
+        SettingsError: the job names an engine that does not exist.
+    """
+    if job.stages == (MASKING,):
+        from engines.masking import MASK_STEP
+
+        return MASK_STEP
+    return load_engine(job.engine)
+
+
 def load_all_findings() -> Mapping[str, Kind]:
     """Every kind of finding that there is, by code: imports all modules that report some."""
     from engines.findings import registry
@@ -44,6 +57,7 @@ _WITH_FINDINGS = (
     "engines.media_checks",
     "engines.checks",
     "engines.finishing",
+    "engines.mask_check",
     "engines.wan22.machine_check",
     "engines.preview.check",
     "engines.preview.look",

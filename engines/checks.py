@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from config import FINISHING, GENERATION, PREPROCESSING, SETTINGS, Job
+from config import FINISHING, GENERATION, MASKING, PREPROCESSING, SETTINGS, Job
 from engines import source_folder
 from engines.findings import Finding, kind
 from execution.lock import holder
@@ -68,7 +68,7 @@ def common_findings(job: Job, engine: str) -> Iterator[Finding]:
 
     if PREPROCESSING in job.stages:
         yield from media_findings(job)
-        yield from _writable("save_path", job.save_path)
+        yield from writable("save_path", job.save_path)
     elif GENERATION in job.stages:
         yield from _source_folder(job)
     if GENERATION in job.stages:
@@ -77,11 +77,19 @@ def common_findings(job: Job, engine: str) -> Iterator[Finding]:
         from engines.finishing import finishing_findings
 
         yield from finishing_findings(job)
-    yield from _in_use(job)
+    wanted = [(job.save_path, name) for name in ("preprocess", "mask")]
+    if GENERATION in job.stages:
+        wanted.append((job.output_path.parent, f"generate {job.output_path.name}"))
+    yield from in_use(wanted)
+    if MASKING in job.stages:
+        from engines.mask_check import mask_findings
+
+        yield from mask_findings(job)
     yield from _useless_settings(job, engine)
 
 
-def _writable(name: str, folder: Path) -> Iterator[Finding]:
+def writable(name: str, folder: Path) -> Iterator[Finding]:
+    """Whether files can be made in a folder, or in the one in which it will be made."""
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -102,7 +110,7 @@ def _output(job: Job) -> Iterator[Finding]:
     if job.output_path.is_dir():
         what = f"--output_path: {job.output_path} is a folder."
         yield IS_A_FOLDER.found(what, "Give the name of the .mp4 file.")
-    yield from _writable("output_path", job.output_path.parent)
+    yield from writable("output_path", job.output_path.parent)
     record = job.output_path.with_suffix(".json")
     if record.exists() and not is_ours(record):
         what = f"--output_path: the result's record would be {record}, which is another file."
@@ -118,35 +126,43 @@ def _output(job: Job) -> Iterator[Finding]:
         yield IS_AN_INPUT.found(what, "Choose another name.")
 
 
-def _in_use(job: Job) -> Iterator[Finding]:
-    wanted = [(job.save_path, "preprocess")]
-    if GENERATION in job.stages:
-        wanted.append((job.output_path.parent, f"generate {job.output_path.name}"))
+def in_use(wanted: Iterable[tuple[Path, str]]) -> Iterator[Finding]:
+    """Whether another run makes one of these steps' files: folder and name of each."""
     for folder, step in wanted:
         if who := holder(folder, step):
             what = f"{folder} is in use: {who} is making the same files."
             yield IN_USE.found(what, "Wait until it has finished, end it, or choose another folder.")
 
 
-def _source_folder(job: Job) -> Iterator[Finding]:
-    folder = job.src_root_path
+def unfinished_folder(folder: Path) -> Iterator[Finding]:
+    """Whether stage 1 has left in a folder what it leaves in either mode."""
     if not folder.is_dir():
         what = f"--src_root_path: {folder} " + ("is a file." if folder.exists() else "does not exist.")
         yield SOURCE_MISSING.found(what, "Give the folder that run_preprocessing.py wrote.")
         return
-    if broken := half_published(folder, PREPROCESSING):
-        what = f"--src_root_path: {folder} was left half-way by '{broken}'."
-        yield SOURCE_UNFINISHED.found(what, "Run stage 1 again: it finishes the rest.")
-        return
+    for stage, again in ((PREPROCESSING, "Run stage 1 again"), (MASKING, "Make the mask again")):
+        if broken := half_published(folder, stage):
+            what = f"--src_root_path: {folder} was left half-way by '{broken}'."
+            yield SOURCE_UNFINISHED.found(what, f"{again}: it finishes the rest.")
+            return
     missing = [name for name in source_folder.ALWAYS if not (folder / name).is_file()]
     if missing:
         what = f"--src_root_path: stage 1 did not finish in {folder}: {', '.join(missing)} missing."
         yield SOURCE_UNFINISHED.found(what, "Run stage 1 again.")
+
+
+def _source_folder(job: Job) -> Iterator[Finding]:
+    folder = job.src_root_path
+    unfinished = list(unfinished_folder(folder))
+    if unfinished:
+        yield from unfinished
         return
     present = [name for name in source_folder.REPLACE_ONLY if (folder / name).is_file()]
     if job.replace and len(present) < len(source_folder.REPLACE_ONLY):
-        what = f"--src_root_path: {folder} was made for animate mode (it has no mask and background)."
-        yield SOURCE_MODE.found(what, "Leave out --replace, or run stage 1 with --replace.")
+        what = f"--src_root_path: {folder} has no mask and background: it was made for animate mode, or the "
+        what += "mask step has not ended well."
+        remedy = "Leave out --replace, run stage 1 with --replace, or make a mask: scripts/build_mask.py."
+        yield SOURCE_MODE.found(what, remedy)
         return
     if not job.replace and present:
         what = f"--src_root_path: {folder} was made for replace mode (it has {' and '.join(present)})."

@@ -138,6 +138,11 @@ _MISREAD: Final[dict[str, Kind]] = {
             "Upstream counts frames that are never shown: the end is one frame repeated, or it stops.",
         ),
         ("media.no-times", "A video stream without times", _CANNOT_OPEN),
+        (
+            "media.avi-times",
+            "An AVI without times",
+            "decord finds no time of the last frame: upstream ends with 'Maximum allowed size exceeded'.",
+        ),
         ("media.no-index", "A transport stream", "decord finds other frames than it is asked for."),
         ("media.av1", "AV1", _CANNOT_OPEN),
         ("media.gif", "An animated GIF", _CANNOT_OPEN),
@@ -148,6 +153,11 @@ _MISREAD: Final[dict[str, Kind]] = {
         ),
         ("media.10-bit", "More than 8 bits a colour", "decord's colours are off by up to 56 levels of 255."),
         ("media.hdr", "HDR video", "decord shows HDR as if it were not: grey and pale people."),
+        (
+            "media.colour-rows",
+            "Rows of colour that are filled in otherwise",
+            "decord's older FFmpeg gives edges other colours than players and the mask step see.",
+        ),
         ("media.interlaced", "Interlaced video", "Combed edges confuse pose, face and mask."),
         (
             "media.mirrored",
@@ -176,14 +186,14 @@ def media_findings(job: Job) -> Iterator[Finding]:
         yield from _video_findings(job, info)
         shape = _size(job, info)
     except MediaError as error:
-        yield _unusable("--video_path", error)
+        yield unusable("--video_path", error)
     try:
         picture = describe_picture(job.refer_path)
         yield from _reference_findings(job)
         if not job.replace:
             shape = picture.width, picture.height
     except MediaError as error:
-        yield _unusable("--refer_path", error)
+        yield unusable("--refer_path", error)
         return
     if shape is not None:
         yield from _canvas(job, shape)
@@ -222,7 +232,8 @@ def _traits(job: Job) -> tuple[Trait, ...]:
         return ()
 
 
-def _unusable(flag: str, error: MediaError) -> Finding:
+def unusable(flag: str, error: MediaError) -> Finding:
+    """A driving video or picture that cannot be used, as a finding."""
     return _UNUSABLE[error.code].found(f"{flag}: {error.what}", error.remedy)
 
 

@@ -17,3 +17,8 @@ READING: Final = (ROOT / "preprocess.py", *_media("probe", "orientation", "pictu
 NORMALISING: Final = (*READING, *_media("normalise", "dynamic_range"))
 FINISHING: Final = _media("finish", "sound", "labels", "credentials")
 SIDE_BY_SIDE: Final = (*READING, *FINISHING, *_media("side_by_side"))
+MASKING: Final = (
+    *READING,
+    *sorted((ROOT / "masks").glob("*.py")),
+    *(ROOT / "engines" / name for name in ("masking.py", "mask_sources.py", "body_mask.py")),
+)

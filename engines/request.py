@@ -59,6 +59,22 @@ _KINDS: Final = (
         "Upstream would work to the end, fail to write the file, and report success.",
     ),
     ("settings.audio-and-no-audio", "--audio beside --no_audio", _NOTHING_STARTS),
+    (
+        "settings.mask-in-animate",
+        "A mask in animate mode",
+        "In animate mode nobody is replaced: there is no mask.",
+    ),
+    (
+        "settings.several-masks",
+        "More than one source of the mask",
+        "One of them would be ignored.",
+    ),
+    ("settings.mask-missing", "Nothing of which a mask could be made", _NOTHING_STARTS),
+    (
+        "settings.exclude-without-points",
+        "--mask_exclude without --mask_points",
+        "It names objects of that file.",
+    ),
     ("settings.json-alone", "--json with nothing to print", _NOTHING_STARTS),
     (
         "settings.ignore-unknown",
@@ -72,7 +88,7 @@ for _code, _summary, _why in _KINDS:
     kind(_code, "error", _summary, _why)
 for _name, _setting in SETTINGS.items():
     kind(f"settings.value.{_name}", "error", f"A value that --{_name} does not take", _MINUTES_LATE)
-    if _setting.required:
+    if _setting.required_in:
         kind(f"settings.missing.{_name}", "error", f"--{_name} is missing", _NOTHING_STARTS)
 
 

@@ -82,6 +82,14 @@ def reasons_to_run(step: Step, *, made_anew: Mapping[Path, str] | None = None) -
     )
 
 
+def is_current(step: Step) -> bool:
+    """Whether the step's outputs stand, so that what follows can be planned by them."""
+    try:
+        return not reasons_to_run(step)
+    except OSError:
+        return False
+
+
 def describe(step: Step) -> dict[str, Any]:
     """What the step is about to run with; becomes its record when it ends well."""
     known = read_record(record_path(step)).get("inputs", {})

@@ -16,6 +16,7 @@ from execution.secrecy import has_removed_secret
 
 SCHEMA: Final = "understudy.result"
 SCHEMA_VERSION: Final = 1
+_STAGES: Final = (config.PREPROCESSING, config.MASKING, config.GENERATION, config.FINISHING)
 _LARGEST_BYTES: Final = 2**26
 
 
@@ -113,7 +114,7 @@ def _mistakes(record: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{where} is not an object"
             else:
                 yield from _wrong_fields(entry, expected, f"{where}.")
-    if not record["stages"] or any(stage not in (1, 2, 3) for stage in record["stages"]):
+    if not record["stages"] or any(stage not in _STAGES for stage in record["stages"]):
         yield "stages names a stage that there is not"
 
 

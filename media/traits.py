@@ -20,6 +20,12 @@ _UNEVEN: Final = 0.6
 dropped frame makes exactly a half, and is let pass."""
 
 _WITHOUT_INDEX: Final = "mpegts"
+_WITHOUT_TIMES_IN_AVI: Final = ("h264", "hevc", "mpeg1video", "mpeg2video")
+"""Codecs whose frames need times of their own, which an AVI does not have."""
+
+_HALF_THE_ROWS: Final = ("yuv420p", "yuvj420p")
+_FILLED_IN_OTHERWISE: Final = ("yuv410p", "yuv440p", "yuvj440p", "nv12", "nv21")
+"""Pixel formats with fewer rows of colour than of brightness, which decord stretches in a way of its own."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,9 @@ def _timing(info: VideoInfo) -> list[Trait]:
             "as constant, so the movement would be uneven"
         )
         found.append(Trait("media.variable-rate", words))
+    elif info.container == "avi" and info.codec in _WITHOUT_TIMES_IN_AVI:
+        words = "is an AVI without the times that its kind of coding needs, and upstream ends with an error"
+        found.append(Trait("media.avi-times", words))
     if info.container == _WITHOUT_INDEX:
         words = "is an MPEG transport stream without an index, in which upstream finds the wrong frames"
         found.append(Trait("media.no-index", words))
@@ -81,9 +90,18 @@ def _coding(info: VideoInfo) -> list[Trait]:
     elif info.bit_depth > 8:
         words = f"has {info.bit_depth} bits a colour, which upstream reads with wrong levels"
         found.append(Trait("media.10-bit", words))
+    if _colours_are_filled_in_otherwise(info):
+        words = "has fewer rows of colour than of brightness, which upstream fills in otherwise than players"
+        found.append(Trait("media.colour-rows", words))
     if info.interlaced:
         found.append(Trait("media.interlaced", "is interlaced, so upstream sees combed edges where it moves"))
     return found
+
+
+def _colours_are_filled_in_otherwise(info: VideoInfo) -> bool:
+    rows = info.width if info.orientation.transposed else info.height
+    odd = info.pixel_format in _HALF_THE_ROWS and rows % 2 == 1
+    return odd or info.pixel_format in _FILLED_IN_OTHERWISE
 
 
 def _shape(info: VideoInfo) -> list[Trait]:

@@ -16,6 +16,12 @@ import config
 from commands.command_line import run_option_help
 from engines import load_all_findings
 
+_STAGES = {
+    config.PREPROCESSING: "1",
+    config.GENERATION: "2",
+    config.FINISHING: "finish",
+    config.MASKING: "mask",
+}
 BEGIN, END = "<!-- flags: written by scripts/generate_docs.py -->", "<!-- end of flags -->"
 
 
@@ -27,12 +33,12 @@ def flag_tables() -> str:
         if default is None:
             value = config.DEFAULTS[name]
             default = "" if value in (None, config.NO_PATH) else "off" if value is False else str(value)
-        if setting.required:
+        if setting.required_in:
             default = "required"
         flags = " ".join(f"`--{flag}`" for flag in (name, *setting.spellings))
         if setting.negative:
             flags += f" `--{setting.negative}`"
-        stages = " and ".join(map(str, setting.stages))
+        stages = " and ".join(_STAGES[stage] for stage in setting.stages)
         row = f"| {flags} | {stages} | {default.replace('<', '&lt;')} | {setting.help} |"
         sections.setdefault(setting.section, []).append(row)
     tables = []
@@ -56,6 +62,7 @@ _AREAS = {
     "media": "The driving video",
     "reference": "The reference image",
     "source": "The folder between the stages",
+    "mask": "The mask by clicks",
     "output": "The result's place",
     "finish": "The finish",
     "install": "The installation",

@@ -84,18 +84,20 @@ def works(python: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def install(python: Path, requirements: Sequence[str]) -> None:
-    """Install requirement files, unless just these were installed before."""
+def install(python: Path, requirements: Sequence[str], *options: str) -> None:
+    """Install requirement files, unless just these were installed before; options are pip's."""
     files = [ROOT / name for name in requirements]
     known = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     stamp = ENVIRONMENT / f"installed-{'+'.join(path.stem for path in files)}"
     if stamp.is_file() and stamp.read_text() == known:
         return
     say(f"installing {' and '.join(requirements)}")
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options]
     for path in files:
         command += ["-r", str(path)]
-    if subprocess.run(command, check=False).returncode:
+    # Read by sam2 alone: its CUDA part is not needed, and building it takes a compiler and minutes.
+    environment = {**os.environ, "SAM2_BUILD_CUDA": "0"}
+    if subprocess.run(command, env=environment, check=False).returncode:
         raise QuickstartError("the requirements could not be installed; pip's message stands above.")
     stamp.write_text(known)
 
@@ -136,6 +138,7 @@ def run_tests(python: Path, *, with_extras: bool) -> int:
     install(python, ["requirements-test.txt"])
     if with_extras:
         install(python, ["requirements-test.txt", "requirements-extras.txt"])
+        install(python, ["requirements-sam2.txt"], "--no-deps", "--no-build-isolation")
     fetch_models(python)
     options = ["--skip-nothing"] if with_extras else []
     return run(python, "-m", "pytest", *options)

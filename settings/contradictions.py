@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config import FINISHING, GENERATION, HEADS, NO_PATH, Job, Problem
+from config import FINISHING, GENERATION, HEADS, MASKING, NO_PATH, Job, Problem
 
 
 def contradictions(job: Job) -> Iterator[Problem]:
     """What is wrong with a Job by its settings alone: no file is looked at."""
     yield from _mode_contradictions(job)
+    yield from _mask_contradictions(job)
     yield from _window_contradictions(job)
     yield from _gpu_contradictions(job)
     yield from _result_contradictions(job)
@@ -28,6 +29,28 @@ def _mode_contradictions(job: Job) -> Iterator[Problem]:
     if job.use_relighting_lora and not job.replace:
         what = "--use_relighting_lora is for replace mode."
         yield Problem("settings.relighting-in-animate", what, "Add --replace, or leave it out.")
+
+
+def _mask_contradictions(job: Job) -> Iterator[Problem]:
+    sources = {
+        "--mask_points": job.mask_points != NO_PATH,
+        "--mask_box": job.mask_box is not None,
+        "--mask_video": job.mask_video != NO_PATH,
+    }
+    given = [flag for flag, is_given in sources.items() if is_given]
+    alone = job.stages == (MASKING,)
+    if given and not job.replace and not alone:
+        what = f"{given[0]} is for replace mode."
+        yield Problem("settings.mask-in-animate", what, "Add --replace, or leave it out.")
+    if len(given) > 1:
+        what = f"{' and '.join(given)} each make the mask."
+        yield Problem("settings.several-masks", what, "Give one of them; a points file can hold boxes too.")
+    if alone and not given:
+        what = "There is nothing to make a mask of."
+        yield Problem("settings.mask-missing", what, "Give --points FILE, --mask_box or --mask_video FILE.")
+    if job.mask_exclude and not sources["--mask_points"]:
+        what = "--mask_exclude names objects of a points file, and there is none."
+        yield Problem("settings.exclude-without-points", what, "Give --mask_points FILE, or leave it out.")
 
 
 def _window_contradictions(job: Job) -> Iterator[Problem]:

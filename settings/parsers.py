@@ -147,3 +147,26 @@ def two_files(value: object) -> tuple[Path, Path]:
         raise ValueError("two files")
     first, second = (path(part) for part in value)
     return first, second
+
+
+def box(value: object) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a rectangle, in pixels."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).replace(",", " ").split()
+    try:
+        left, top, right, bottom = (number(0)(part) for part in parts)
+    except ValueError:
+        raise ValueError(
+            "four numbers in pixels: left, top, right, bottom, such as '420 80 760 700'"
+        ) from None
+    if left >= right or top >= bottom:
+        raise ValueError("left, top, right, bottom, with left before right and top above bottom")
+    return left, top, right, bottom
+
+
+def names(value: object) -> tuple[str, ...]:
+    """Names, with commas between them."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    found = tuple(part.strip() for part in parts if isinstance(part, str) and part.strip())
+    if not found or len(found) != len(parts):
+        raise ValueError("one name or several with commas between them")
+    return found

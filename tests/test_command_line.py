@@ -15,16 +15,24 @@ import pytest
 
 import config
 from tests.standin import MACHINE
-from tests.workplace import DRIVERS, ROOT, Workplace
+from tests.workplace import DRIVERS as MAIN_DRIVERS
+from tests.workplace import ROOT, Workplace
 
+DRIVERS = (*MAIN_DRIVERS, "scripts/build_mask.py")
 PINNED = Path(__file__).parent / "data" / "flags.txt"
 
-HELP_MODULES = {"click", "commands", "config", "settings", *(name.removesuffix(".py") for name in DRIVERS)}
+HELP_MODULES = {
+    "click",
+    "commands",
+    "config",
+    "settings",
+    *(name.removesuffix(".py") for name in MAIN_DRIVERS),
+}
 """All that a driver may import to print its help, beside the standard library."""
 
 
 def command(driver: str) -> click.Command:
-    made: click.Command = import_module(driver.removesuffix(".py")).main
+    made: click.Command = import_module(driver.removesuffix(".py").replace("/", ".")).main
     return made
 
 
@@ -64,9 +72,14 @@ def test_every_flag_has_help_and_the_page_has_them_all(driver, workplace):
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_every_setting_of_the_drivers_stages_is_a_flag(driver):
     offered = {option.name for option in options(driver)}
-    stages = {"pipeline.py": (1, 2, 3), "run_preprocessing.py": (1,), "run_generation.py": (2, 3)}[driver]
+    stages = {
+        "pipeline.py": (1, 4, 2, 3),
+        "run_preprocessing.py": (1, 4),
+        "run_generation.py": (2, 3),
+        "scripts/build_mask.py": (4,),
+    }[driver]
     assert offered >= set(config.settings_for(stages))
-    assert ("src_root_path" in offered) == (driver == "run_generation.py")
+    assert ("src_root_path" in offered) == (driver in ("run_generation.py", "scripts/build_mask.py"))
     assert ("video_path" in offered) == (driver != "run_generation.py")
 
 

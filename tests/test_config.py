@@ -43,7 +43,7 @@ def settings_file(folder: Path, text: str) -> Path:
 def test_every_setting_says_what_it_is(name):
     setting = SETTINGS[name]
     assert setting.help.endswith(".") and len(setting.help) > 10
-    assert setting.section and set(setting.stages) <= {1, 2, 3} and setting.stages
+    assert setting.section and set(setting.stages) <= {1, 2, 3, 4} and setting.stages
     assert set(setting.used_by) <= set(config.ALL_ENGINES)
     default = config.DEFAULTS[name]
     if default not in (None, config.NO_PATH, config.SOURCE_FPS):

@@ -91,6 +91,23 @@ def test_the_tests_run_with_or_without_the_extras(calls, extras, option):
     assert bool(installed) is extras
 
 
+def test_sam2_is_installed_last_without_what_it_asks_for_and_without_a_compiler(calls, monkeypatch):
+    environments = []
+    record = subprocess.run
+
+    def run(command, **options):
+        environments.append(options.get("env", {}))
+        return record(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    quickstart.run_tests(PYTHON, with_extras=True)
+    order = [next(word for word in command if word.endswith(".txt")) for command in calls if "pip" in command]
+    last = next(command for command in calls if command[-1].endswith("requirements-sam2.txt"))
+    assert order[-1] == last[-1]
+    assert {"--no-deps", "--no-build-isolation"} <= set(last)
+    assert environments[calls.index(last)]["SAM2_BUILD_CUDA"] == "0"
+
+
 def test_a_contact_sheet_has_a_row_for_each_video(tmp_path):
     driving = quickstart.DEMO / "driving_video.mp4"
     contact_sheet.make_sheet([("one", driving), ("two", driving)], tmp_path / "sheet.png", columns=3)

@@ -40,7 +40,8 @@ class Workplace:
 
     def invoke(self, driver: str, *arguments: str) -> Result:
         """Run a driver inside this process (quick); the caller has made ``folder`` the current folder."""
-        return CliRunner().invoke(import_module(driver.removesuffix(".py")).main, list(arguments))
+        module = import_module(driver.removesuffix(".py").replace("/", "."))
+        return CliRunner().invoke(module.main, list(arguments))
 
     def start(self, driver: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a driver as people do, as a process of its own on the stand-in machine; streams are piped."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from config import FINISHING, GENERATION, PREPROCESSING, Job
-from engines import finishing, normalising, our_code, source_folder, verification
+from engines import finishing, masking, normalising, our_code, source_folder, verification
 from engines.preview import models
 from engines.timing import timing_of
 from execution.step import Step, StepFailed, StepRun
@@ -23,7 +23,9 @@ def steps(job: Job) -> Iterator[Step]:
     if PREPROCESSING in job.stages:
         if normalising.is_needed(job):
             yield normalising.normalise_step(job)
-        yield _preprocess_step(job)
+        first = _preprocess_step(job)
+        yield masking.stage_1_for_own_mask(first, first) if job.has_own_mask else first
+        yield from masking.mask_steps(job)
     if GENERATION in job.stages:
         yield _generate_step(job)
     if FINISHING in job.stages:
@@ -41,7 +43,7 @@ def _preprocess_step(job: Job) -> Step:
         folder=job.save_path,
         inputs={"driving video": video, "reference image": job.refer_path},
         outputs=outputs,
-        obsolete=source_folder.obsolete(job, (*outputs, video)),
+        obsolete=(*source_folder.obsolete(job, (*outputs, video)), *masking.leftovers(job)),
         settings=job.shaping_values(PREPROCESSING),
         function=partial(_preprocess, replace(job, video_path=video)),
         code=_CODE,
@@ -66,6 +68,7 @@ def _generate_step(job: Job) -> Step:
         folder=job.output_path.parent,
         inputs={name: job.src_root_path / name for name in _names(job)},
         outputs=(generated,),
+        obsolete=masking.originals(job),
         settings=job.shaping_values(GENERATION),
         function=partial(_generate, job),
         code=_CODE,

@@ -99,8 +99,9 @@ def _stage_1(job: Job, predicted: Prediction | None, source_pixels: int, rates: 
     gpu = _CUDA_ITSELF + size_of(folder / checkout.DETECTOR) + size_of(folder / checkout.POSE_MODEL)
     host = 2 * 3 * source_pixels * frames
     pixels = canvas + _FACE
-    if job.replace:
+    if job.masks_in_stage_1:
         gpu += size_of(folder / checkout.SAM2) + _SEGMENTER_FRAME * min(frames, _SEGMENTER_CHUNK)
+    if job.replace:
         host += _STAGE_1_CANVAS * canvas * frames
         pixels += 2 * canvas
     if job.use_flux:

@@ -157,7 +157,7 @@ def _torch(job: Job, python: Interpreter) -> Iterator[Finding]:
 
 def needs_gpu(job: Job) -> bool:
     """Whether a stage of the job ends without a GPU; stage 1 in animate mode is only slow."""
-    return GENERATION in job.stages or job.replace or job.use_flux
+    return GENERATION in job.stages or job.masks_in_stage_1 or job.use_flux
 
 
 def torch_cuda(python: Interpreter) -> str | None:
@@ -210,7 +210,7 @@ def _sam2(job: Job, python: Interpreter) -> Iterator[Finding]:
         return
     folder = python.modules.get("sam2")
     is_old = version is not None and release(version) < (1, 1)
-    if job.replace and is_old and folder is not None and not any(folder.glob("_C*")):
+    if job.masks_in_stage_1 and is_old and folder is not None and not any(folder.glob("_C*")):
         what = f"SAM 2 {version} in {folder} was installed without its compiled part, sam2._C."
         remedy = f"Install a newer one: {python.path} -m pip install --no-build-isolation sam2==1.1.0"
         yield SAM2_EXTENSION.found(what, remedy)

@@ -7,15 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from config import FINISHING, GENERATION, PREPROCESSING, Job
-from engines import finishing, normalising, source_folder, verification
+from engines import finishing, masking, normalising, source_folder, verification
 from engines.interface import Prediction
 from engines.wan22 import checkout, facts, prediction, progress
 from engines.wan22.diagnose import diagnose
 from engines.wan22.windows import UPSTREAM_FRAME_NUM
+from execution.record import is_current
 from execution.step import Published, Step
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
-_OUR_CODE = (LAUNCHER, Path(__file__))
+STAGE_1_LAUNCHER = Path(__file__).with_name("stage1_launcher.py")
+_OUR_CODE = (LAUNCHER, STAGE_1_LAUNCHER, Path(__file__))
 
 _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",  # stage 1's prints would else arrive in blocks, at the end
@@ -32,7 +34,10 @@ def steps(job: Job) -> Iterator[Step]:
         if normalising.is_needed(job):
             yield normalising.normalise_step(job)
         first = preprocess_step(job)
+        if job.has_own_mask:
+            first = masking.stage_1_for_own_mask(first, preprocess_step(job, cheap_mask=True))
         yield first
+        yield from masking.mask_steps(job)
         predicted = prediction.predict_after(job) if is_current(first) else prediction.predict(job)
     else:
         predicted = prediction.predict(job)
@@ -42,17 +47,22 @@ def steps(job: Job) -> Iterator[Step]:
         yield from finishing.finishing_steps(job, "wan22")
 
 
-def preprocess_step(job: Job) -> Step:
-    """Stage 1: upstream's preprocess_data.py, run as a file (as a module it does not find its parts)."""
+def preprocess_step(job: Job, *, cheap_mask: bool = False) -> Step:
+    """Stage 1: upstream's preprocess_data.py, run as a file (as a module it does not find its parts).
+
+    ``cheap_mask`` runs it through our launcher, so that its own mask costs nothing and cannot fail.
+    """
     script = job.wan22_dir / checkout.PREPROCESS_SCRIPT
-    argv: list[str | Published] = [str(job.wan22_python), str(script)]
+    argv: list[str | Published] = [str(job.wan22_python)]
+    argv += [str(STAGE_1_LAUNCHER)] if cheap_mask else []
+    argv += [str(script)]
     argv += ["--ckpt_path", str(job.ckpt_dir / checkout.PREPROCESS_CHECKPOINTS)]
     video = normalising.copy_path(job) if normalising.is_needed(job) else job.video_path
     argv += ["--video_path", str(video), "--refer_path", str(job.refer_path)]
     argv += ["--save_path", Published(job.save_path)]
     argv += ["--resolution_area", *map(str, job.resolution), "--fps", str(job.fps)]
     if job.replace:
-        argv += ["--iterations", str(job.iterations), "--k", str(job.k)]
+        argv += ["--iterations", "0" if cheap_mask else str(job.iterations), "--k", str(job.k)]
         argv += ["--w_len", str(job.w_len), "--h_len", str(job.h_len), "--replace_flag"]
     if job.retarget:
         argv.append("--retarget_flag")
@@ -67,13 +77,15 @@ def preprocess_step(job: Job) -> Step:
         folder=job.save_path,
         inputs={"driving video": video, "reference image": job.refer_path},
         outputs=outputs,
-        obsolete=source_folder.obsolete(job, (*outputs, video)),
+        obsolete=(*source_folder.obsolete(job, (*outputs, video)), *masking.leftovers(job)),
         settings=job.shaping_values(PREPROCESSING),
         argv=tuple(argv),
         cwd=job.wan22_dir,
         env=_ENVIRONMENT,
         code=(*_OUR_CODE, *checkout.source_files(job.wan22_dir)),
-        weights=checkout.preprocess_weights(job.ckpt_dir, replace=job.replace, use_flux=job.use_flux),
+        weights=checkout.preprocess_weights(
+            job.ckpt_dir, replace=job.replace and not cheap_mask, use_flux=job.use_flux
+        ),
         gpus=1,
         progress=partial(progress.PreprocessReader, replace=job.replace),
         diagnose=diagnose,
@@ -128,6 +140,7 @@ def generate_step(job: Job, predicted: Prediction | None) -> Step:
         folder=job.output_path.parent,
         inputs={name: job.src_root_path / name for name in source_folder.names(job)},
         outputs=(generated,),
+        obsolete=masking.originals(job),
         settings={**job.shaping_values(GENERATION), "frame_num": frame_num},
         argv=tuple(argv),
         cwd=job.wan22_dir,
@@ -149,13 +162,3 @@ def generate_step(job: Job, predicted: Prediction | None) -> Step:
         ),
         facts=partial(facts.of_generation, job, frame_num),
     )
-
-
-def is_current(step: Step) -> bool:
-    """Whether the step's outputs stand, so that what follows can be planned by them."""
-    from execution.record import reasons_to_run
-
-    try:
-        return not reasons_to_run(step)
-    except OSError:
-        return False

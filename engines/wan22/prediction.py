@@ -88,8 +88,8 @@ def workload(job: Job, predicted: Prediction) -> dict[str, Work]:
     return {
         "preprocess": Work(
             amount=float(predicted.frames),
-            variant=job.mode,
-            gpu_size=float(min(predicted.frames, _SEGMENTED_AT_ONCE)) if job.replace else 1.0,
+            variant=f"{job.mode} with a given mask" if job.has_own_mask else job.mode,
+            gpu_size=float(min(predicted.frames, _SEGMENTED_AT_ONCE)) if job.masks_in_stage_1 else 1.0,
         ),
         "generate": Work(
             amount=float(steps * step_cost(predicted.tokens)),

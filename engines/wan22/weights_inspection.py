@@ -85,7 +85,9 @@ def inspect_weights(job: Job) -> Weights:
 
 
 def _preprocessing(job: Job, found: Weights) -> None:
-    for path in checkout.preprocess_weights(job.ckpt_dir, replace=job.replace, use_flux=job.use_flux):
+    for path in checkout.preprocess_weights(
+        job.ckpt_dir, replace=job.masks_in_stage_1, use_flux=job.use_flux
+    ):
         if not path.exists():
             found.missing.append(found.name(path))
         elif path.name == checkout.FLUX:

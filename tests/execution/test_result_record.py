@@ -400,6 +400,7 @@ def test_a_field_of_a_later_version_is_no_mistake(path):
 
 # --------------------------------------------------------------------------------------------- round trip
 
+ALL_STAGES = (1, 4, 2, 3)
 SAMPLES: dict[str, list[object]] = {
     "video_path": ["drive.mp4", "~$drive.mp4"],
     "refer_path": ["character.png", "a 'quoted' \N{SNOWMAN}.png"],
@@ -418,6 +419,16 @@ SAMPLES: dict[str, list[object]] = {
     "k": ["0", "9"],
     "w_len": ["3"],
     "h_len": ["4"],
+    "mask_points": ["points.json"],
+    "mask_box": ["10 20 30.5 40"],
+    "mask_video": ["mask.mp4"],
+    "mask_exclude": ["driver, dog"],
+    "mask_grow": ["0", "12"],
+    "mask_square": [True, False],
+    "mask_blockify": ["0", "16"],
+    "mask_blockify_version": ["2025-09"],
+    "segmenter": ["sam2", "classic"],
+    "sam2_checkpoint": ["sam2.1_hiera_tiny.pt"],
     "prompt": ["a dancer", "-- \N{SNOWMAN} \"'", "[secret", "null", "true", " "],
     "sample_steps": ["4"],
     "sample_guide_scale": ["1.1", "0"],
@@ -447,6 +458,10 @@ SAMPLES: dict[str, list[object]] = {
 NEEDED = {"video_path": "drive.mp4", "refer_path": "character.png"}
 TOGETHER: dict[str, dict[str, object]] = {
     "use_relighting_lora": {"replace": True},
+    "mask_points": {"replace": True},
+    "mask_box": {"replace": True},
+    "mask_video": {"replace": True},
+    "mask_exclude": {"replace": True, "mask_points": "points.json"},
     "nproc_per_node": {"multi_gpu": True},
     "multi_gpu": {"nproc_per_node": "2"},
 }
@@ -470,7 +485,7 @@ def test_there_are_samples_of_every_setting():
 def test_every_setting_comes_back_from_the_record(path, name):
     for value in SAMPLES[name]:
         together = TOGETHER.get(name, {}) if value not in (False, "1") else {}
-        assert_the_same_again(path, config.load_job((1, 2, 3), {**NEEDED, **together, name: value}))
+        assert_the_same_again(path, config.load_job(ALL_STAGES, {**NEEDED, **together, name: value}))
 
 
 def test_the_folder_of_stage_1_comes_back_where_stage_2_ran_alone(path):
@@ -481,7 +496,7 @@ def test_the_folder_of_stage_1_comes_back_where_stage_2_ran_alone(path):
 @given(data=st.data())
 def test_any_settings_together_come_back_from_the_record(path, data):
     chosen = data.draw(st.sets(st.sampled_from([name for name in SAMPLES if name not in NEEDED])))
-    stages = data.draw(st.sampled_from([(1, 2, 3), (2, 3)]))
+    stages = data.draw(st.sampled_from([ALL_STAGES, (2, 3)]))
     flags = {name: data.draw(st.sampled_from(SAMPLES[name])) for name in sorted(chosen)}
     offered = config.settings_for(stages)
     flags = {

@@ -1,7 +1,8 @@
 """The work of the stage 1 stand-in: upstream's checks, order of lines, frame counts, sizes and files.
 
 The misspelt name is upstream's. Skeletons, faces and masks are moving boxes; what is exact is what other
-programs rely on: which files, how many frames, what size and rate, and the words on both streams.
+programs rely on: which files, how many frames, what size and rate, the words on both streams, and the calls
+of SAM 2's predictor, whose masks are those that are written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sam_utils import build_sam2_video_predictor  # in every mode, as upstream
 from standin_faults import MASKS, MIDDLE, POSES, fault_of, spoil, strike
 from standin_support import Bar, plane, probe, seconds, walk, write_video
 
@@ -30,6 +32,7 @@ LOG_LINES = {
     "replace": {"pose": 67, "reference": 82, "template": 89},
 }
 SAM_CHUNK = 400  # frames
+PICTURES = 8  # of each video, which go round
 
 
 def log(line: int, text: str) -> None:
@@ -63,6 +66,14 @@ def written_frames(frame_count: int, rate: float) -> int:
     return math.ceil(total / (1.0 / rate))
 
 
+def two_levels(mask: np.ndarray, width: int, outside: int, inside: int) -> np.ndarray:
+    """A grey picture as `plane` makes, as wide as asked for: `inside` where the mask is, else `outside`."""
+    height, masked = mask.shape
+    picture = plane(width, height, outside, None, 0)
+    picture[:height, :masked][mask] = inside
+    return picture
+
+
 class ProcessPipeline:
     """Upstream's pipeline object: loading checks in the constructor, the work in `run`."""
 
@@ -72,7 +83,7 @@ class ProcessPipeline:
                 raise RuntimeError(f"{checkpoint} is not existed!")
             warn_no_gpu()
         if sam is not None:
-            Path(sam).open("rb").close()
+            self.predictor = build_sam2_video_predictor("sam2_hiera_l.yaml", sam)
         if flux is not None and not os.path.isdir(flux):  # noqa: PTH112
             raise ValueError(
                 f'The provided pretrained_model_name_or_path "{flux}" is neither a valid local path '
@@ -85,6 +96,7 @@ class ProcessPipeline:
         mode = "replace" if arguments.replace_flag else "animate"
         lines = LOG_LINES[mode]
         area = arguments.resolution_area[0] * arguments.resolution_area[1]
+        masks: list[np.ndarray] = []
         if mode == "replace":
             source, count, rate = self._sample(arguments)
             canvas = canvas_size(*source, area)
@@ -92,8 +104,9 @@ class ProcessPipeline:
             strike(self.fault, POSES)
             self._copy_reference(arguments, lines["reference"])
             log(lines["template"], f"Processing template video: {arguments.video_path}")
-            self._segment(count)
-            strike(self.fault, MASKS)
+            masks = self._segment(count, *canvas)
+            if arguments.iterations > 0:  # it is the growing that stumbles over a mask
+                strike(self.fault, MASKS)
         else:
             canvas = canvas_size(*self._copy_reference(arguments, lines["reference"]), area)
             log(lines["template"], f"Processing template video: {arguments.video_path}")
@@ -102,7 +115,7 @@ class ProcessPipeline:
             strike(self.fault, POSES)
             if arguments.retarget_flag:
                 self._retarget(arguments, count)
-        self._write_files(Path(arguments.save_path), mode, canvas, count, rate)
+        self._write_files(Path(arguments.save_path), self._contents(mode, *canvas, masks), count, rate)
 
     def _copy_reference(self, arguments: argparse.Namespace, line: int) -> tuple[int, int]:
         """Copy the reference image byte for byte (mode bits too); its width and height as shown."""
@@ -132,15 +145,24 @@ class ProcessPipeline:
         if count <= 0:
             raise IndexError("list index out of range")
 
-    def _segment(self, count: int) -> None:
-        """The two bars that SAM 2 shows for each chunk of frames."""
-        chunks = 1 if count < SAM_CHUNK else count // SAM_CHUNK + 1
-        for index in range(chunks):
-            length = min(SAM_CHUNK, count - index * SAM_CHUNK)
-            if length > 0:
-                share = self.seconds * 0.4 * length / count
-                walk(Bar(length, "video frame"), share / 4)
-                walk(Bar(length, "propagate in video"), share)
+    def _segment(self, count: int, width: int, height: int) -> list[np.ndarray]:
+        """Ask SAM 2 for the masks, chunk by chunk: bool [height, width], those of the first few frames."""
+        import numpy as np
+
+        masks: list[np.ndarray] = []
+        frame = np.zeros((height, width, 3), np.uint8)
+        for start in range(0, count, SAM_CHUNK):
+            length = min(SAM_CHUNK, count - start)
+            state = self.predictor.init_state_v2(frames=[frame] * length)
+            self.predictor.reset_state(state)
+            for number in range(0, length, length // 4 if length > 4 else length):
+                clicks = {"points": np.zeros((8, 2), np.int32), "labels": np.ones(8, np.int32)}
+                self.predictor.add_new_points(inference_state=state, frame_idx=number, obj_id=1, **clicks)
+            for number, objects, logits in self.predictor.propagate_in_video(state):
+                assert objects == [1]
+                if start + number < PICTURES:
+                    masks.append((logits[0] > 0.0).cpu().numpy()[0])
+        return masks
 
     def _retarget(self, arguments: argparse.Namespace, count: int) -> None:
         if arguments.use_flux:
@@ -149,8 +171,9 @@ class ProcessPipeline:
                 shutil.copy(arguments.refer_path, Path(arguments.save_path, name))
         walk(Bar(count), self.seconds * 0.1)
 
-    def _write_files(self, folder: Path, mode: str, canvas: tuple[int, int], count: int, rate: float) -> None:
-        contents = self._contents(mode, *canvas)
+    def _write_files(
+        self, folder: Path, contents: dict[str, list[np.ndarray]], count: int, rate: float
+    ) -> None:
         frames = written_frames(count, rate)
         if self.fault == "reference_missing":
             (folder / "src_ref.png").unlink()
@@ -163,26 +186,27 @@ class ProcessPipeline:
         if names:
             spoil(folder / names[-1], self.fault)
 
-    def _contents(self, mode: str, width: int, height: int) -> dict[str, list[np.ndarray]]:
-        """What goes round in each video: boxes for the skeleton, the face and the masked person."""
+    def _contents(
+        self, mode: str, width: int, height: int, masks: list[np.ndarray]
+    ) -> dict[str, list[np.ndarray]]:
+        """What goes round in each video: boxes for skeleton and face; the masks and a scene without them."""
         wider = width + 16 if self.fault == "wrong_canvas" else width
-        small = [(width // 2, height * i // 16, width // 2 + 32, height * i // 16 + 32) for i in range(8)]
+        downwards = [height * number // (2 * PICTURES) for number in range(PICTURES)]
+        limbs = [(width // 2, y, width // 2 + 32, y + 32) for y in downwards]
+        pose_width = width if mode == "replace" else wider
         side = 256 if self.fault == "face_wrong_size" else 512
         face = (side // 4, side // 4, side * 3 // 4, side * 3 // 4)
         contents = {
-            "src_face.mp4": [plane(side, side, 90 + 10 * i, face, 180) for i in range(8)],
-            "src_pose.mp4": [
-                plane(width if mode == "replace" else wider, height, 16, place, 200) for place in small
-            ],
+            "src_face.mp4": [plane(side, side, 90 + 10 * i, face, 180) for i in range(PICTURES)],
+            "src_pose.mp4": [plane(pose_width, height, 16, place, 200) for place in limbs],
         }
         if mode == "replace":
-            boxes = [(width // 4 + 4 * i, height // 8, width // 2 + 4 * i, height * 7 // 8) for i in range(8)]
-            late = boxes[4:] + boxes[:4] if self.fault == "background_late" else boxes
+            late = masks[4:] + masks[:4] if self.fault == "background_late" else masks
             person = 120 if self.fault == "background_not_black" else 16
             empty, full = {"mask_empty": (16, 16), "mask_full": (235, 235)}.get(self.fault, (16, 235))
             scene = 16 if self.fault == "mask_full" else 100
-            contents["src_bg.mp4"] = [plane(wider, height, scene, box, person) for box in late]
-            contents["src_mask.mp4"] = [plane(width, height, empty, box, full) for box in boxes]
+            contents["src_bg.mp4"] = [two_levels(mask, wider, scene, person) for mask in late]
+            contents["src_mask.mp4"] = [two_levels(mask, width, empty, full) for mask in masks]
         return contents
 
     def _write_one(
