@@ -15,9 +15,8 @@ from engines.timing import Timing, timing_of, timing_of_folder
 from execution.step import StepRun
 
 if TYPE_CHECKING:
-    from masks.files import MaskReport
-
     from masks.clip import Clip
+    from masks.files import MaskReport
     from masks.prompts import MaskObject, Prompts
     from masks.segmenter import Segmenter
     from masks.store import Mask
@@ -129,10 +128,9 @@ def segmenter_of(job: Job) -> Choice:
         return Choice("none", "from a finished mask")
     if job.segmenter == "classic":
         return Choice("classic", "by clicks, without SAM 2")
+    from masks.errors import MaskError
     from masks.sam2_checkpoint import find_checkpoint
     from masks.sam2_process import find_python
-
-    from masks.errors import MaskError
 
     checkpoint = job.sam2_checkpoint if job.sam2_checkpoint != NO_PATH else find_checkpoint(job.ckpt_dir)
     python = find_python(job.wan22_python)
@@ -153,9 +151,8 @@ def _segmenter(choice: Choice) -> Segmenter:
         from masks.sam2_segmenter import Sam2Segmenter
 
         return Sam2Segmenter(choice.python, choice.checkpoint)
-    from masks.classic import ClassicSegmenter
-
     from engines.body_mask import body_mask
+    from masks.classic import ClassicSegmenter
 
     return ClassicSegmenter(body_mask())
 

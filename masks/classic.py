@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 
-from masks.classic_cut import Clicks, scaled_clicks
+from masks.classic_clicks import Clicks, scaled_clicks
 from masks.classic_trail import BodyMask, Canvas, Trail
 from masks.clip import Clip
 from masks.prompts import MaskObject, Prompt

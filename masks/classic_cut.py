@@ -7,7 +7,6 @@ SIGGRAPH 2004, as OpenCV runs it. Pictures are uint8 RGB [height, width, 3], mas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,11 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masks.prompts import Box, Point
+from masks.classic_clicks import Clicks
 from masks.store import Mask
 from preprocess import Image
 
-CLICK_RADIUS: Final = 6
 BODY_BAND: Final = 10
 """How far to each side of a body mask's outline the real outline is looked for."""
 NEXT_BAND: Final = 5
@@ -32,32 +30,6 @@ _SPECK: Final = 0.005  # share of the largest piece; smaller pieces are dropped
 
 _NO_BOX: Final = (0, 0, 1, 1)  # OpenCV wants one and ignores it
 _NO, _YES, _PERHAPS_NOT, _PERHAPS = cv2.GC_BGD, cv2.GC_FGD, cv2.GC_PR_BGD, cv2.GC_PR_FGD
-
-
-@dataclass(frozen=True)
-class Clicks:
-    """What was clicked on one frame for one object, in pixels of the working picture."""
-
-    points: tuple[Point, ...] = ()
-    box: Box | None = None
-
-    def disc_mask(self, shape: tuple[int, int], *, positive: bool, radius: int = CLICK_RADIUS) -> Mask:
-        """Discs round the positive, or the negative, clicks."""
-        mask = np.zeros(shape, np.uint8)
-        for point in self.points:
-            if point.positive == positive:
-                # A pixel's centre is at its number + 0.5 for clicks, at its number for OpenCV.
-                cv2.circle(mask, (round(point.x - 0.5), round(point.y - 0.5)), radius, 1, -1)
-        return mask
-
-    def box_mask(self, shape: tuple[int, int]) -> Mask:
-        """The inside of the box, or everything where there is none."""
-        if self.box is None:
-            return np.ones(shape, np.uint8)
-        mask = np.zeros(shape, np.uint8)
-        left, top = int(max(self.box.left, 0)), int(max(self.box.top, 0))
-        mask[top : int(np.ceil(self.box.bottom)), left : int(np.ceil(self.box.right))] = 1
-        return mask
 
 
 @dataclass(frozen=True)
@@ -260,12 +232,3 @@ def _split_from_negative(picture: Image, mask: Mask, clicks: Clicks, positive: M
     markers[negative > 0] = 2
     cv2.watershed(np.ascontiguousarray(picture), markers)
     return _without_specks(np.asarray((markers != 2) & (mask > 0), np.uint8))
-
-
-def scaled_clicks(points: Sequence[Point], box: Box | None, scale: tuple[float, float]) -> Clicks:
-    """Clicks of the canvas in pixels of a working picture that is `scale` (across, down) times as large."""
-    across, down = scale
-    moved = tuple(Point(point.x * across, point.y * down, point.positive) for point in points)
-    if box is None:
-        return Clicks(moved)
-    return Clicks(moved, Box(box.left * across, box.top * down, box.right * across, box.bottom * down))

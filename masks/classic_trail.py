@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masks.classic_cut import BODY_BAND, Body, Clicks, first_cut, grown, next_cut
+from masks.classic_clicks import Clicks
+from masks.classic_cut import BODY_BAND, Body, first_cut, grown, next_cut
 from masks.store import Mask
 from preprocess import Image
 

@@ -84,8 +84,8 @@ class SheetMaker:
 
 
 def _labelled(tile: Image, text: str) -> Image:
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(tile, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, thickness, cv2.LINE_AA)
+    cv2.rectangle(tile, (0, 0), (16 + 10 * len(text), 27), (24, 24, 24), cv2.FILLED)
+    cv2.putText(tile, text, (8, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (235, 235, 235), 1, cv2.LINE_AA)
     return tile
 
 

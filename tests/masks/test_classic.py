@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -246,8 +247,6 @@ def test_the_report_counts_to_the_end_and_can_cancel(moving: Scene, tmp_path: Pa
 
 
 def test_few_frames_are_held_at_a_time(moving: Scene, tmp_path: Path) -> None:
-    import weakref
-
     alive: list[weakref.ref[NDArray[np.uint8]]] = []
     most = 0
 
@@ -352,25 +351,25 @@ def demo(every: int = 1) -> Demo:
     return Demo(clip, [bits[number] for number in numbers], clicks)
 
 
-def assert_demo_is_found(given: Demo, folder: Path, frame: int) -> None:
+def assert_demo_is_found(given: Demo, folder: Path, frame: int, mean: float, least: float) -> None:
     person = MaskObject("person", (given.clicks(frame),))
     found = segment(given.clip, folder, person, body=body_mask())
     shares = [overlap(one, other) for one, other in zip(found, given.true, strict=True)]
-    assert np.mean(shares) >= 0.94
-    assert min(shares) >= 0.9
+    assert np.mean(shares) >= mean
+    assert min(shares) >= least
 
 
 @pytest.mark.usefixtures("preview_models")
-@pytest.mark.parametrize("frame", [0, 12])
-def test_three_clicks_find_the_demo_person_in_every_fourth_frame(tmp_path: Path, frame: int) -> None:
-    assert_demo_is_found(demo(4), tmp_path, frame)
+@pytest.mark.parametrize("frame", [0, 8])
+def test_three_clicks_find_the_demo_person_in_every_sixth_frame(tmp_path: Path, frame: int) -> None:
+    assert_demo_is_found(demo(6), tmp_path, frame, 0.9, 0.85)
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("preview_models")
 @pytest.mark.parametrize("frame", [0, 48, 95])
 def test_three_clicks_find_the_demo_person_in_all_frames(tmp_path: Path, frame: int) -> None:
-    assert_demo_is_found(demo(), tmp_path, frame)
+    assert_demo_is_found(demo(), tmp_path, frame, 0.94, 0.9)
 
 
 def first_demo_frame() -> tuple[Image, Mask]:
