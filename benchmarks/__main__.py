@@ -11,7 +11,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("startup", "orchestration", "checking", "windows", "finishing", "hashing", "preview")
+NAMES = ("startup", "orchestration", "checking", "windows", "finishing", "hashing", "preview", "masks")
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from engines.checks import (
 )
 from engines.findings import Finding, kind, registry
 
-_LATER: Final = "The mask step would find out when stage 1 has run."
+_LATER: Final = "Without this check it would show only when stage 1 has run."
 _OTHER_PLACE: Final = "The mask would be made of something else in the picture."
 
 _KINDS: Final = (
@@ -36,7 +36,7 @@ _KINDS: Final = (
         "The finished mask has another number of frames",
         "It would run out of step with pose and face.",
     ),
-    ("mask.video-aspect", "The finished mask has another shape", "Stretched, it would cover other things."),
+    ("mask.video-shape", "The finished mask has another shape", "Stretched, it would cover other things."),
     ("mask.points-missing", "The file with the clicks is not there", _LATER),
     ("mask.points-unreadable", "The file with the clicks cannot be read", _LATER),
     ("mask.points-empty", "The file with the clicks is empty", _LATER),
@@ -44,6 +44,7 @@ _KINDS: Final = (
     ("mask.points-not-json", "The file is no JSON, and nothing else that holds clicks", _LATER),
     ("mask.points-unknown-shape", "JSON in which no clicks are known", _LATER),
     ("mask.points-value", "A value in the clicks that is none", _OTHER_PLACE),
+    ("mask.points-box", "A box without an area", "There is nothing in it to follow."),
     ("mask.points-none", "A points file without a click", _LATER),
     ("mask.points-unknown-key", "A name that points files do not have", "It would be ignored in silence."),
     ("mask.points-duplicate", "An object or a frame that stands twice", "One would be ignored in silence."),
@@ -129,28 +130,39 @@ def _source(job: Job) -> Iterator[Finding]:
 
     width, height, frame_count = _canvas(job)
     if job.mask_video != NO_PATH:
+        from masks.errors import MaskError
         from masks.mask_video import check_mask_video
+        from media.errors import MediaError
 
-        check_mask_video(job.mask_video, width, height, frame_count)
+        try:
+            check_mask_video(job.mask_video, width, height, frame_count)
+        except MediaError as error:
+            raise MaskError(
+                f"--mask_video: {error.what}", error.remedy, code="mask.video-unreadable"
+            ) from error
         return
     for notice in mask_sources.prompts_of(job, width, height, frame_count).notices:
         yield NOTICE.found(notice, "")
 
 
 def _canvas(job: Job) -> tuple[int, int, int]:
-    """Width, height and frame count of stage 1's files, as they are or as they will be."""
-    import preprocess
+    """Width, height and frame count of stage 1's files, as they are or as they will be.
 
+    Raises:
+        MediaError: they cannot be known; the findings about the media say why.
+    """
     if PREPROCESSING not in job.stages:
         from engines.mask_sources import clip_of
 
         clip, _ = clip_of(job)
         return clip.width, clip.height, clip.frame_count
-    from engines.sampling import canvas_shape, sampled_frames
+    from engines import load_engine
+    from media.errors import MediaError
 
-    width, height = preprocess.canvas_size(*canvas_shape(job), job.resolution[0] * job.resolution[1])
-    frame_count, _ = sampled_frames(job)
-    return width, height, frame_count
+    predicted = load_engine(job.engine).predict(job)
+    if predicted is None:
+        raise MediaError(f"{job.video_path} cannot be read.")
+    return predicted.width, predicted.height, predicted.frames
 
 
 def _segmenter(job: Job) -> Iterator[Finding]:
@@ -168,6 +180,9 @@ def _segmenter(job: Job) -> Iterator[Finding]:
         if not gpus():
             what = speed_notice(model, _canvas(job)[2])
             yield SLOW.found(what, "Take a smaller --sam2_checkpoint, or --segmenter classic.")
+    if choice.name != "sam2" and job.sam2_checkpoint != NO_PATH:
+        what = "--sam2_checkpoint: SAM 2 is not used."
+        yield NO_EFFECT.found(what, "Leave it out, or leave out what takes its place.")
     if choice.name != "classic":
         return
     if choice.why:

@@ -83,15 +83,18 @@ def prompts_of(job: Job, width: int, height: int, frame_count: int) -> Prompts:
     Raises:
         masks.errors.MaskError: they cannot be read, or do not belong to such frames.
     """
+    from masks.errors import MaskError
     from masks.points_check import box_prompts, check_prompts, with_exclusions
     from masks.points_file import read_points
 
-    if job.mask_box is not None:
-        return check_prompts(box_prompts(job.mask_box), width, height, frame_count)
-    read = read_points(job.mask_points)
+    read = read_points(job.mask_points) if job.mask_box is None else box_prompts(job.mask_box)
     if job.mask_exclude:
         read = with_exclusions(read, job.mask_exclude)
-    return check_prompts(read, width, height, frame_count)
+    try:
+        return check_prompts(read, width, height, frame_count)
+    except MaskError as error:
+        where = "--mask_box" if job.mask_box is not None else job.mask_points
+        raise MaskError(f"{where}: {error.what}", error.remedy, code=error.code) from error
 
 
 # ------------------------------------------------------------------------------------------- segmenters
@@ -122,22 +125,24 @@ def segmenter_of(job: Job) -> Choice:
     """Who makes the job's mask. ``auto`` takes SAM 2 where it can run.
 
     Raises:
-        masks.errors.MaskError: SAM 2 was asked for and cannot run here.
+        masks.errors.MaskError: SAM 2 was asked for and cannot run here, or the given checkpoint is none.
     """
     if job.mask_video != NO_PATH:
         return Choice("none", "from a finished mask")
     if job.segmenter == "classic":
         return Choice("classic", "by clicks, without SAM 2")
     from masks.errors import MaskError
-    from masks.sam2_checkpoint import find_checkpoint
+    from masks.sam2_checkpoint import find_checkpoint, recognise_checkpoint
     from masks.sam2_process import find_python
 
+    if job.sam2_checkpoint != NO_PATH:
+        recognise_checkpoint(job.sam2_checkpoint)  # refused for what it is, also where nothing could run it
     checkpoint = job.sam2_checkpoint if job.sam2_checkpoint != NO_PATH else find_checkpoint(job.ckpt_dir)
     python = find_python(job.wan22_python)
-    if checkpoint is not None and checkpoint.is_file() and python is not None:
+    if checkpoint is not None and python is not None:
         return Choice("sam2", "by clicks, with SAM 2", "", python, checkpoint)
-    if checkpoint is None or not checkpoint.is_file():
-        missing = f"there are no weights in {checkpoint or job.ckpt_dir}"
+    if checkpoint is None:
+        missing = f"there is no checkpoint of it in {job.ckpt_dir / 'process_checkpoint' / 'sam2'}"
     else:
         missing = f"neither this Python nor {job.wan22_python} has torch and sam2"
     if job.segmenter == "auto" and job.sam2_checkpoint == NO_PATH:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from config import SETTINGS, Problem
+from config import MASKING, SETTINGS, Problem
 from engines.findings import Finding, kind, registry
 
 _NOTHING_STARTS: Final = "The job cannot be made of these settings."
@@ -87,7 +87,8 @@ _KINDS: Final = (
 for _code, _summary, _why in _KINDS:
     kind(_code, "error", _summary, _why)
 for _name, _setting in SETTINGS.items():
-    kind(f"settings.value.{_name}", "error", f"A value that --{_name} does not take", _MINUTES_LATE)
+    _why = _NOTHING_STARTS if _setting.stages == (MASKING,) else _MINUTES_LATE
+    kind(f"settings.value.{_name}", "error", f"A value that --{_name} does not take", _why)
     if _setting.required_in:
         kind(f"settings.missing.{_name}", "error", f"--{_name} is missing", _NOTHING_STARTS)
 

@@ -1,4 +1,7 @@
-"""How a mask and the clicks that made it are shown to people: an overlay, and a sheet of some frames."""
+"""The mask as people see it: a tint and an outline over the frame, with what was clicked.
+
+Pictures are RGB uint8 [height, width, 3]. Sizes of dots and lines follow the picture's shorter side.
+"""
 
 from __future__ import annotations
 
@@ -7,87 +10,127 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from masks.prompts import MaskObject
+from masks.prompts import Box, MaskObject, Point, Prompt
 from masks.store import Mask
+from preprocess import Image
 
-Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
-_TINT: Final = np.array((255, 64, 160), np.uint16)
-_OUTLINE: Final = (255, 255, 255)
-_POSITIVE, _NEGATIVE, _RIM = (40, 200, 90), (230, 50, 50), (255, 255, 255)
-_COLUMNS: Final = 4
-_TILE_PIXELS: Final = 480 * 270
-_EVENLY: Final = 8
-_MOST_PROMPTED: Final = 8
+TINT: Final[Colour] = (30, 120, 255)
+OUTLINE: Final[Colour] = (120, 225, 255)
+POSITIVE: Final[Colour] = (25, 175, 60)
+NEGATIVE: Final[Colour] = (225, 35, 35)
+EXCLUDED: Final[Colour] = (245, 150, 0)
+"""Points and boxes on something that is taken out of the mask."""
+WHITE: Final[Colour] = (255, 255, 255)
+DARK: Final[Colour] = (22, 24, 28)
+
+_STRENGTH: Final = 0.42
+"""Share of the tint where the mask is set."""
+_TINTED: Final = np.rint(np.arange(256)[None, :, None] * (1 - _STRENGTH) + np.array(TINT) * _STRENGTH).astype(
+    np.uint8
+)
+"""What each level of each channel becomes: [1, 256, 3]."""
+_FRACTION_BITS: Final = 4
+"""OpenCV draws at sixteenths of a pixel with these."""
+_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_HEIGHT: Final = 22
+"""Pixels from the foot of a letter to its head at scale 1."""
 
 
 def draw_mask(frame: Image, mask: Mask) -> Image:
-    """The frame with the masked area tinted and its edge drawn; RGB uint8 [height, width, 3]."""
-    drawn = frame.copy()
-    inside = mask > 0
-    drawn[inside] = ((drawn[inside].astype(np.uint16) * 5 + _TINT * 3) // 8).astype(np.uint8)
-    edges, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    return np.asarray(cv2.drawContours(drawn, edges, -1, _OUTLINE, _line(frame)), np.uint8)
+    """A new picture: the frame, tinted where the mask is set, with an outline along its edge.
+
+    Args:
+        mask: uint8 [height, width], 0 or 1.
+    """
+    picture = cv2.copyTo(cv2.LUT(frame, _TINTED), mask, frame.copy())
+    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    width = _line_width(frame)
+    cv2.drawContours(picture, contours, -1, DARK, width + 2)
+    cv2.drawContours(picture, contours, -1, OUTLINE, width)
+    return np.asarray(picture, np.uint8)
 
 
-def draw_prompts(frame: Image, objects: Sequence[MaskObject], number: int) -> Image:
-    """What was clicked on frame ``number``, drawn into ``frame``: green is in the mask, red is not."""
-    line, radius = _line(frame), 4 * _line(frame)
+def draw_prompts(picture: Image, objects: Sequence[MaskObject], frame: int) -> None:
+    """Draw what was clicked on a frame into its picture: boxes, discs with plus or minus, and names.
+
+    Names are written where there are several objects.
+
+    Args:
+        objects: prompts in pixels of the picture.
+        frame: number of the frame.
+    """
     for thing in objects:
         for prompt in thing.prompts:
-            if prompt.frame != number:
-                continue
-            if prompt.box is not None:
-                corner = (round(prompt.box.left), round(prompt.box.top))
-                other = (round(prompt.box.right), round(prompt.box.bottom))
-                cv2.rectangle(frame, corner, other, _NEGATIVE if thing.excluded else _POSITIVE, line)
-            for point in prompt.points:
-                on_it = point.positive != thing.excluded
-                place = (round(point.x), round(point.y))
-                cv2.circle(frame, place, radius + line, _RIM, cv2.FILLED, cv2.LINE_AA)
-                cv2.circle(frame, place, radius, _POSITIVE if on_it else _NEGATIVE, cv2.FILLED, cv2.LINE_AA)
-    return frame
+            if prompt.frame == frame:
+                _draw_prompt(picture, prompt, thing, named=len(objects) > 1)
 
 
-def sheet_frames(frame_count: int, prompted: Sequence[int]) -> list[int]:
-    """Numbers of the frames for the sheet: the first, the last, some between, and those with clicks."""
-    evenly = {round(place) for place in np.linspace(0, frame_count - 1, min(_EVENLY, frame_count))}
-    clicked = [number for number in prompted if 0 <= number < frame_count]
-    return sorted(evenly | set(clicked[:_MOST_PROMPTED]))
+def draw_label(picture: Image, text: str, left: int, top: int, *, height: int = 0) -> None:
+    """Write white letters on a dark plate, whose upper left corner is given, kept inside the picture.
+
+    Args:
+        height: of the plate in pixels; 0 takes one that fits the picture.
+    """
+    height = height or max(18, _shorter_side(picture) // 24)
+    scale, gap = height * 0.5 / _FONT_HEIGHT, height // 3
+    stroke = 2 if height >= 28 else 1
+    (width, _), _ = cv2.getTextSize(text, _FONT, scale, stroke)
+    left = max(0, min(left, picture.shape[1] - width - 2 * gap))
+    top = max(0, min(top, picture.shape[0] - height))
+    picture[top : top + height, left : left + width + 2 * gap] = DARK
+    foot = top + round(height * 0.75)
+    cv2.putText(picture, text, (left + gap, foot), _FONT, scale, WHITE, stroke, cv2.LINE_AA)
 
 
-class SheetMaker:
-    """Collects small copies of some frames and lays them out."""
-
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self._numbers = frozenset(numbers)
-        self._tiles: list[Image] = []
-
-    def add(self, number: int, frame: Image) -> None:
-        """Take a frame, uint8 RGB, if it is one of those that are wanted."""
-        if number in self._numbers:
-            height, width = frame.shape[:2]
-            factor = (_TILE_PIXELS / (height * width)) ** 0.5
-            size = (max(1, round(width * factor)), max(1, round(height * factor)))
-            tile = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-            self._tiles.append(_labelled(np.asarray(tile, np.uint8), f"frame {number}"))
-
-    def picture(self) -> Image:
-        """The sheet, uint8 RGB."""
-        columns = min(_COLUMNS, len(self._tiles))
-        missing = -len(self._tiles) % columns
-        tiles = [*self._tiles, *[np.full_like(self._tiles[0], 24)] * missing]
-        rows = [np.concatenate(tiles[at : at + columns], axis=1) for at in range(0, len(tiles), columns)]
-        return np.concatenate(rows, axis=0)
+def _draw_prompt(picture: Image, prompt: Prompt, thing: MaskObject, *, named: bool) -> None:
+    corner = (0.0, 0.0)
+    if prompt.box is not None:
+        _draw_box(picture, prompt.box, EXCLUDED if thing.excluded else POSITIVE)
+        corner = (prompt.box.left, prompt.box.bottom)
+    for point in prompt.points:
+        colour = EXCLUDED if thing.excluded else POSITIVE
+        _draw_point(picture, point, colour if point.positive else NEGATIVE)
+    if prompt.box is None and prompt.points:
+        beside = 2 * _radius(picture)
+        corner = (prompt.points[0].x + beside, prompt.points[0].y - beside)
+    if named:
+        draw_label(picture, thing.name, round(corner[0]), round(corner[1]))
 
 
-def _labelled(tile: Image, text: str) -> Image:
-    cv2.rectangle(tile, (0, 0), (16 + 10 * len(text), 27), (24, 24, 24), cv2.FILLED)
-    cv2.putText(tile, text, (8, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (235, 235, 235), 1, cv2.LINE_AA)
-    return tile
+def _draw_box(picture: Image, box: Box, colour: Colour) -> None:
+    corners = (_place(box.left, box.top), _place(box.right, box.bottom))
+    width = _line_width(picture)
+    for line, ink in ((width + 2, WHITE), (width, colour)):
+        cv2.rectangle(picture, *corners, ink, line, cv2.LINE_AA, _FRACTION_BITS)
 
 
-def _line(frame: Image) -> int:
-    return max(1, round(int(min(frame.shape[:2])) / 360))
+def _draw_point(picture: Image, point: Point, colour: Colour) -> None:
+    """A disc with a white rim, and a plus or a minus for those who do not see the colours apart."""
+    radius, centre = _radius(picture), _place(point.x, point.y)
+    rim, bits = max(1.5, radius / 5), _FRACTION_BITS
+    for size, ink in ((radius + rim + 1, DARK), (radius + rim, WHITE), (radius, colour)):
+        cv2.circle(picture, centre, round(size * 2**bits), ink, cv2.FILLED, cv2.LINE_AA, bits)
+    arm, width = round(radius * 0.55 * 2**bits), max(1, round(radius / 4))
+    for across, down in ((arm, 0), (0, arm)) if point.positive else ((arm, 0),):
+        start, end = (centre[0] - across, centre[1] - down), (centre[0] + across, centre[1] + down)
+        cv2.line(picture, start, end, WHITE, width, cv2.LINE_AA, bits)
+
+
+def _place(x: float, y: float) -> tuple[int, int]:
+    """For OpenCV: the middle of the upper left pixel is its origin."""
+    return round((x - 0.5) * 2**_FRACTION_BITS), round((y - 0.5) * 2**_FRACTION_BITS)
+
+
+def _radius(picture: Image) -> float:
+    return max(4.5, _shorter_side(picture) / 70)
+
+
+def _line_width(picture: Image) -> int:
+    return max(2, round(_shorter_side(picture) / 360))
+
+
+def _shorter_side(picture: Image) -> int:
+    return min(int(side) for side in picture.shape[:2])

@@ -79,7 +79,7 @@ def _fill_cells(mask: Mask, block: int, starts: _Starts) -> Mask:
         return mask.copy()
     box = np.s_[top : top + height, left : left + width]
     rows, columns = (starts(side, block) for side in (height, width))
-    touched = np.maximum.reduceat(np.maximum.reduceat(mask[box], rows, axis=0), columns, axis=1)
+    touched = np.maximum.reduceat(np.maximum.reduceat(mask[box], columns, axis=1), rows, axis=0)
     filled = np.zeros_like(mask)
     filled[box] = touched.repeat(np.diff(rows, append=height), axis=0).repeat(
         np.diff(columns, append=width), axis=1

@@ -81,9 +81,9 @@ def with_exclusions(prompts: Prompts, names: Sequence[str]) -> Prompts:
     known = [thing.name for thing in prompts.objects]
     wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
     for name in sorted(wanted - set(known)):
-        what = f"--mask_exclude names {points_values.shown(name)}, which {prompts.source} does not have"
+        what = f"--mask_exclude names {points_values.shown(name)}, an object that the clicks do not have"
         what += points_values.nearest(name, known)
-        raise MaskError(what, f"It has {_quoted(known)}.", code="mask.points-exclude")
+        raise MaskError(what, f"They have {_quoted(known)}.", code="mask.points-exclude")
     objects = tuple(
         replace(thing, excluded=thing.excluded or thing.name in wanted) for thing in prompts.objects
     )
@@ -125,10 +125,11 @@ def _check_aspect(size: tuple[int, int], canvas: tuple[int, int]) -> None:
 
 def _check_frame(prompt: Prompt, where: str, frame_count: int) -> None:
     if not 0 <= prompt.frame < frame_count:
-        what = (
-            f"{where}: there is no such frame. The clip has {frame_count}, numbered 0 to {frame_count - 1}."
+        frames = "1 frame, number 0" if frame_count == 1 else f"{frame_count} frames, 0 to {frame_count - 1}"
+        what = f"{where}: there is no such frame. Stage 1's files have {frames}."
+        remedy = (
+            "Correct the number. It counts the frames of stage 1's files, not those of the driving video."
         )
-        remedy = "Numbers count the frames of stage 1's files, not those of the video."
         raise MaskError(what, remedy, code="mask.points-unknown-frame")
 
 

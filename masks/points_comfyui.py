@@ -42,7 +42,8 @@ def read_graph(graph: Graph, source: str) -> Prompts:
     """
     keys = [key for key, node in graph.nodes.items() if node.kind == EDITOR]
     if not keys:
-        what = f"The {source} has no node {EDITOR}; of other nodes it has {len(graph.nodes)}."
+        count = len(graph.nodes)
+        what = f"The {source} has {count} node{'s' * (count != 1)}, and no {EDITOR} among them."
         remedy = f"Give a workflow in which you clicked: points are read from the node {EDITOR} (KJNodes)."
         raise MaskError(what, remedy, code="mask.points-no-editor")
     uses = _uses(graph)
@@ -67,7 +68,8 @@ def _unlinked(nodes: Sequence[Node], source: str) -> Prompts:
     if len(candidates) > 1:
         names = _listed([node.name for node in candidates])
         what = f"The {source} has several {EDITOR} nodes, {names}, and none leads to a segmentation node."
-        raise MaskError(what, "Keep the one that is meant.", code="mask.points-several-editors")
+        remedy = "Delete all but the one with the clicks on the person, and save the workflow again."
+        raise MaskError(what, remedy, code="mask.points-several-editors")
     editor = editor_of(candidates[0])
     editor.require_points()
     notices = list(editor.notices)

@@ -44,7 +44,8 @@ def _read(path: Path) -> Prompts:
     if not path.exists():
         raise MaskError("There is no such file.", "Check its name.", code="mask.points-missing")
     if not path.is_file():
-        raise MaskError("It is no file.", "Give a file with clicks.", code="mask.points-unreadable")
+        what = "It is a folder." if path.is_dir() else "It is no ordinary file."
+        raise MaskError(what, "Give a file with clicks.", code="mask.points-unreadable")
     from masks import embedded_workflow, points_arrays
 
     with path.open("rb") as file:

@@ -47,7 +47,9 @@ def read_list(content: list[Any]) -> Prompts:
         raise MaskError("The list is empty.", "Click on the person first.", code="mask.points-none")
     first = content[0]
     if isinstance(first, Mapping) and ("x" in first or "y" in first):
-        return read_store({"positive": content}, "list of points")
+        return _of_store(
+            points(content, "The list"), points(content, "The list", rounded=True), None, "list of points"
+        )
     if all(isinstance(entry, Mapping) and set(entry) <= {*CORNERS} for entry in content):
         return _read_boxes([drawn_box(entry, "The box") for entry in content])
     if isinstance(first, list) and len(first) == 2:
@@ -73,12 +75,16 @@ def read_store(content: Mapping[str, Any], source: str = "points_store of Points
         MaskError: the points are malformed, or there is none.
     """
     check_keys(content, ("positive", "negative", "width", "height"), "The object with the points")
-    # Fractions must not be rounded, so it is seen first which they are.
-    exact = _points_of_store(content, rounded=False)
-    size = _size(content)
+    exact, found = (_points_of_store(content, rounded=rounded) for rounded in (False, True))
+    return _of_store(exact, found, _size(content), source)
+
+
+def _of_store(
+    exact: tuple[Point, ...], found: tuple[Point, ...], size: tuple[int, int] | None, source: str
+) -> Prompts:
+    """Of the points as they stand and as they are rounded: fractions must not be rounded."""
     if size is None and _are_fractions(exact):
         return _fractions(exact, source)
-    found = _points_of_store(content, rounded=True)
     if not found:
         raise MaskError("There is no point in it.", "Click on the person.", code="mask.points-none")
     return Prompts((object_on_frame(MAIN_OBJECT, found),), size, source)
@@ -122,8 +128,7 @@ def drawn_box(entry: object, where: str) -> Box | None:
     if any(value is None for value in values):
         return None
     x0, y0, x1, y1 = (
-        float(int(number(value, f"{key} of {where.lower()}")))
-        for key, value in zip(CORNERS, values, strict=True)
+        float(int(number(value, f"{where}: {key}"))) for key, value in zip(CORNERS, values, strict=True)
     )
     return None if x0 == x1 or y0 == y1 else Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
 

@@ -27,7 +27,8 @@ def read_own(content: Mapping[str, Any]) -> Prompts:
     """
     if content[MARK] is True or content[MARK] != VERSION:
         what = f'"{MARK}" is {shown(content[MARK])}; this version of Understudy reads version {VERSION}.'
-        raise MaskError(what, f'Write "{MARK}": {VERSION}.', code="mask.points-version")
+        remedy = f'Write it as docs/points.md shows, with "{MARK}": {VERSION}.'
+        raise MaskError(what, remedy, code="mask.points-version")
     check_keys(content, _FILE_KEYS, "The file")
     if ("width" in content) != ("height" in content):
         missing = "height" if "width" in content else "width"
@@ -85,9 +86,9 @@ def _prompts(entry: Mapping[str, Any], where: str) -> tuple[Prompt, ...]:
             what = f'{where} has neither "frames" nor "positive" nor "box".'
             raise MaskError(what, 'Add points: "positive": [[x, y]].', code="mask.points-none")
         return (_prompt(entry, 0, where),)
-    entries = sequence(entry["frames"], f'"frames" of {where.lower()}', "It must be a list of frames.")
+    entries = sequence(entry["frames"], f'{where}, "frames"', "It must be a list of frames.")
     if not entries:
-        what = f'"frames" of {where.lower()} is empty.'
+        what = f'{where}, "frames" is empty.'
         raise MaskError(what, "Add a frame with points.", code="mask.points-none")
     made: dict[int, Prompt] = {}
     for place, key_frame in enumerate(entries, 1):

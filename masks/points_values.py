@@ -128,7 +128,7 @@ def point(value: object, where: str, *, positive: bool = True, rounded: bool = F
         x, y = value
     else:
         raise refuse(where, value, POINT_SHAPES)
-    x, y = number(x, f"x of {where}"), number(y, f"y of {where}")
+    x, y = number(x, f"{where}: x"), number(y, f"{where}: y")
     return Point(float(round(x)), float(round(y)), positive) if rounded else Point(x, y, positive)
 
 
@@ -156,9 +156,10 @@ def box(value: object, where: str) -> Box:
     """
     if not isinstance(value, list) or len(value) != 4:
         raise refuse(where, value, "Write a box as [left, top, right, bottom].")
-    x0, y0, x1, y1 = (number(entry, f"number {place} of {where}") for place, entry in enumerate(value, 1))
+    x0, y0, x1, y1 = (number(entry, f"{where}: number {place}") for place, entry in enumerate(value, 1))
     if x0 == x1 or y0 == y1:
-        raise MaskError(f"{where}, {shown(value)}, has no area.", "Draw it anew.", code="mask.points-box")
+        what = f"{where} has no area: ({x0:g}, {y0:g}, {x1:g}, {y1:g})."
+        raise MaskError(what, "Give two opposite corners: left, top, right, bottom.", code="mask.points-box")
     return Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
 
 

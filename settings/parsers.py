@@ -165,7 +165,9 @@ def box(value: object) -> tuple[float, float, float, float]:
 
 def names(value: object) -> tuple[str, ...]:
     """Names, with commas between them."""
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ValueError("one name or several with commas between them")
     found = tuple(part.strip() for part in parts if isinstance(part, str) and part.strip())
     if not found or len(found) != len(parts):
         raise ValueError("one name or several with commas between them")

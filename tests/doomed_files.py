@@ -1,11 +1,24 @@
-"""Files that look right and are not."""
+"""What a doomed request is, and files that look right and are not."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.media import write_clip
+from tests.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request and what spoils it; the flags are added to those of a good one."""
+
+    flags: tuple[str, ...] = ()
+    spoil: Callable[[Workplace], object] = lambda place: None
+    environment: dict[str, str] = field(default_factory=dict)
+    driver: str = "pipeline.py"
 
 
 def cut(path: Path) -> None:

@@ -7,35 +7,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from engines import load_all_findings
 from tests import doomed_files as files
+from tests.doomed_files import Request
+from tests.doomed_masks import MASK_REQUESTS
 from tests.media import write_clip, write_sound
 from tests.standin import remove_package, set_version
 from tests.standin.weights import write_safetensors
-from tests.workplace import Workplace
+from tests.workplace import ROOT, Workplace
 
 WEIGHTS = "Wan2.2-Animate-14B"
 VAE = f"{WEIGHTS}/Wan2.1_VAE.pth"
 FOLDER = ("--src_root_path", "made")
 POSIX_ONLY = {"path.letters", "path.unusable", "output.not-writable", "install.sam2-extension"}
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request and what spoils it; the flags are added to those of a good one."""
-
-    flags: tuple[str, ...] = ()
-    spoil: Callable[[Workplace], object] = lambda place: None
-    environment: dict[str, str] = field(default_factory=dict)
-    driver: str = "pipeline.py"
 
 
 def video(name: str, *flags: str, spoil: Callable[[Path], object] = lambda path: None) -> Request:
@@ -187,6 +179,7 @@ REQUESTS: dict[str, Request] = {
     "gpus.sharing": Request(
         ("--multi_gpu", "--nproc_per_node", "8", "--resolution", "160x96", "--frame_num", "77")
     ),
+    **MASK_REQUESTS,
 }
 """The code that must be found, and the request."""
 
@@ -206,7 +199,7 @@ def test_a_doomed_request_is_refused_with_its_code_and_a_remedy(place, code, mon
     for name, value in request.environment.items():
         monkeypatch.setenv(name, value)
     before = place.contents()
-    inputs = place.inputs if request.driver != "run_generation.py" else ()
+    inputs = place.inputs if request.driver == "pipeline.py" else ()
     shown = place.invoke(request.driver, *inputs, *request.flags, "--check", "--json")
     assert shown.exit_code == 2, shown.output
     findings = json.loads(shown.stdout)["findings"]
@@ -227,6 +220,15 @@ def test_there_are_enough_and_every_error_has_its_request_or_a_test_of_its_own()
         if not code.startswith(("settings.value.", "settings.missing.", "look."))
     }
     assert without <= ELSEWHERE, "a new error needs a request in the table"
+
+
+def test_every_cause_for_which_the_mask_step_is_refused_is_a_finding_of_its_own():
+    """An error whose code is no finding would end the check in a traceback."""
+    checked = [ROOT / "masks" / f"{name}.py" for name in ("mask_video", "sam2_checkpoint", "comfyui_graph")]
+    checked += [*(ROOT / "masks").glob("points_*.py"), *(ROOT / "masks").glob("embedded_*.py")]
+    checked += (ROOT / "engines").glob("mask_*.py")
+    raised = {code for path in checked for code in re.findall(r'code="([^"]+)"', path.read_text("utf-8"))}
+    assert len(raised) >= 25 and raised <= set(load_all_findings())
 
 
 ELSEWHERE = {

@@ -12,7 +12,8 @@ import pytest
 
 import preprocess
 from masks.clip import Clip
-from masks.drawing import draw_mask, draw_prompts, sheet_frames
+from masks.contact_sheet import ContactSheet
+from masks.drawing import draw_mask, draw_prompts
 from masks.errors import MaskError
 from masks.files import BACKGROUND, MASK, PREVIEW, SHEET, MaskReport, check_mask_files, write_mask_files
 from masks.prompts import Box, MaskObject, Point, Prompt
@@ -22,7 +23,6 @@ from tests.media import write_clip
 
 WIDTH, HEIGHT, FRAMES = 176, 96, 9
 RATE = Fraction(30000, 1001)
-COMPLETE = MaskReport(FRAMES, 0.0, ())
 
 
 def colourful(number: int, width: int, height: int) -> Image:
@@ -105,18 +105,19 @@ def test_people_get_an_ordinary_video_and_a_sheet(folder: Path) -> None:
 
 def test_it_says_where_nobody_is(clip: Clip, tmp_path: Path) -> None:
     report = write(clip, tmp_path)
-    assert report.empty_frames == ((3, 4),)
-    assert report.notices() == ("The mask is empty in frames 3 to 4: nothing is replaced there.",)
+    assert report.empty_frames == [(3, 4)]
+    (notice,) = report.notices()
+    assert "empty in 2 of 9 frames" in notice and ": 3 to 4." in notice
     covered = sum(int(mask_of(number).sum()) for number in range(FRAMES))
     assert report.mean_coverage == pytest.approx(covered / (FRAMES * WIDTH * HEIGHT))
 
 
 def test_a_long_list_of_empty_frames_is_cut_short() -> None:
-    runs = tuple((10 * number, 10 * number) for number in range(20))
+    runs = [(10 * number, 10 * number) for number in range(20)]
     (notice,) = MaskReport(200, 0.1, runs).notices()
-    assert "frames 0, 10, 20, 30, 40, 50 and others" in notice
-    assert "frame 7:" in MaskReport(9, 0.1, ((7, 7),)).notices()[0]
-    assert COMPLETE.notices() == ()
+    assert "0, 10, 20, 30, 40, 50, 60, 70 and 12 more runs" in notice
+    assert MaskReport(FRAMES, 0.2).notices() == []
+    assert "whole picture" in MaskReport(FRAMES, 1.0).notices()[0]
 
 
 def test_one_mask_too_few_is_an_error(clip: Clip, tmp_path: Path) -> None:
@@ -163,7 +164,8 @@ def test_files_that_are_not_as_they_should_be_are_noticed(folder: Path, name: st
     rewrite(folder / name, change)
     with pytest.raises(MaskError, match=name) as caught:
         check_mask_files(folder, folder / "src_pose.mp4")
-    assert caught.value.code == "mask.files-spoiled"
+    codes = {"grey": "mask.grey", "not black": "mask.background-shows"}
+    assert caught.value.code == codes.get(change, "mask.unlike-pose") and caught.value.remedy
 
 
 def test_a_lossy_mask_is_noticed(folder: Path) -> None:
@@ -171,7 +173,7 @@ def test_a_lossy_mask_is_noticed(folder: Path) -> None:
     with VideoWriter(folder / MASK, WIDTH, HEIGHT, RATE, crf=23) as writer:
         for frame in frames:
             writer.write(frame)
-    with pytest.raises(MaskError, match="between 0 and 255"):
+    with pytest.raises(MaskError, match="grey pixels"):
         check_mask_files(folder, folder / "src_pose.mp4")
 
 
@@ -187,21 +189,46 @@ def test_the_overlay_tints_the_mask_and_leaves_the_rest() -> None:
     assert (frame == 100).all(), "the frame given is left as it is"
 
 
-def test_clicks_are_drawn_on_their_frame_only_and_green_means_in_the_mask() -> None:
-    prompts = (Prompt(2, (Point(40, 40), Point(80, 40, positive=False)), Box(20, 20, 120, 80)),)
-    dancer, other = MaskObject("dancer", prompts), MaskObject("other", prompts, excluded=True)
-    empty = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    assert not draw_prompts(empty.copy(), (dancer,), 1).any()
-    drawn = draw_prompts(empty.copy(), (dancer,), 2)
-    assert drawn[40, 40].argmax() == 1 and drawn[40, 80].argmax() == 0 and drawn[20, 60].argmax() == 1
-    drawn = draw_prompts(empty.copy(), (other,), 2)
-    assert drawn[40, 40].argmax() == 0 and drawn[40, 80].argmax() == 1 and drawn[20, 60].argmax() == 0
+def clicks_on_frame_2(*, excluded: bool) -> MaskObject:
+    points = (Point(40, 40), Point(80, 40, positive=False))
+    return MaskObject("dancer", (Prompt(2, points, Box(20, 20, 120, 80)),), excluded)
+
+
+def drawn(thing: MaskObject, number: int) -> Image:
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    draw_prompts(picture, (thing,), number)
+    return picture
+
+
+def test_clicks_are_drawn_on_their_frame_only_each_kind_in_its_colour() -> None:
+    thing = clicks_on_frame_2(excluded=False)
+    assert not drawn(thing, 1).any()
+    picture = drawn(thing, 2)
+    inked = {place: tuple(picture[place].tolist()) for place in ((38, 38), (38, 78), (20, 60))}
+    assert inked[38, 38][1] > inked[38, 38][0] and inked[38, 78][0] > inked[38, 78][1]
+    assert inked[20, 60][1] == max(inked[20, 60])
+    assert (drawn(clicks_on_frame_2(excluded=True), 2) != picture).any(), "what is taken out looks otherwise"
 
 
 def test_the_sheet_shows_both_ends_and_the_frames_with_clicks() -> None:
-    assert sheet_frames(100, [17]) == [0, 14, 17, 28, 42, 57, 71, 85, 99]
-    assert sheet_frames(1, [0]) == [0] and sheet_frames(3, []) == [0, 1, 2]
-    assert len(sheet_frames(1000, list(range(500)))) <= 16
+    sheet = ContactSheet(100, WIDTH, HEIGHT, (MaskObject("dancer", (Prompt(17, (Point(9, 9),)),)),))
+    with pytest.raises(ValueError, match="no frame"):
+        sheet.picture()
+    before = None
+    for number in (0, 17, 99):
+        sheet.add(number, np.full((HEIGHT, WIDTH, 3), 90, np.uint8), mask_of(3))
+        picture = sheet.picture()
+        assert before is None or picture.size > before.size, f"frame {number} is on it"
+        before = picture
+    sheet.add(1, np.full((HEIGHT, WIDTH, 3), 90, np.uint8), mask_of(3))
+    assert before is not None and sheet.picture().size == before.size
+
+
+def test_a_mask_that_is_empty_throughout_is_no_success(clip: Clip, folder: Path) -> None:
+    empty = (np.zeros((HEIGHT, WIDTH), np.uint8) for _ in range(FRAMES))
+    write_mask_files(clip, empty, folder, RATE, lambda *_: None)
+    with pytest.raises(MaskError, match="empty in every frame"):
+        check_mask_files(folder, folder / "src_pose.mp4")
 
 
 # ---------------------------------------------------------------------------------------------- the store

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from masks.errors import MaskError
@@ -15,6 +15,7 @@ from masks.points_check import check_prompts
 from masks.points_file import read_points
 from tests.masks.test_points_files import PROMPT, WORKFLOW, packed, plain, png
 from tests.masks.test_points_formats import DOCUMENT, saved
+from tests.workplace import Workplace
 
 SUBGRAPHS = (Path(__file__).parents[1] / "data" / "points" / "workflow_with_subgraphs.json").read_text(
     "utf-8"
@@ -115,3 +116,16 @@ def test_valid_files_with_something_else_in_one_place(number: int, draw: st.Data
 @settings(max_examples=200, deadline=None)
 def test_any_bytes(data: bytes, start: bytes) -> None:
     survives(start + data)
+
+
+@given(VALUES.map(json.dumps).map(str.encode) | st.binary(max_size=60) | st.sampled_from(FILES))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_check_of_a_pipeline_ends_in_findings_whatever_the_points_file_holds(
+    workplace: Workplace, data: bytes
+) -> None:
+    (workplace / "clicks").write_bytes(data)
+    flags = ("--replace", "--segmenter", "classic", "--mask_points", "clicks", "--check", "--json")
+    shown = workplace.invoke("pipeline.py", *workplace.inputs, *flags)
+    errors = [found for found in json.loads(shown.stdout)["findings"] if found["level"] == "error"]
+    assert shown.exit_code == (2 if errors else 0), shown.exception
+    assert all(found["code"].startswith("mask.points-") for found in errors)
