@@ -146,8 +146,8 @@ def decode_and_encode(video: Path, pictures: Sequence[tuple[Mask, preprocess.Ima
     """Decode a video and encode as many pictures of mask and background, one thread for each."""
     shape = (WIDTH, HEIGHT, RATE)
     with (
-        preprocess.VideoWriter(folder / "mask.mp4", *shape, lossless=True, preset=files.PRESET) as mask,
-        files.BackgroundWriter(folder / "background.mp4", *shape) as background,
+        preprocess.VideoWriter(folder / "mask.mp4", *shape, **files.MASK_CODING) as mask,
+        preprocess.VideoWriter(folder / "bg.mp4", *shape, **files.BACKGROUND_CODING) as background,
         ThreadPoolExecutor(1) as encoder,
     ):
 

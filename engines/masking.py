@@ -163,11 +163,10 @@ def _sampled_video(job: Job) -> Path:
 def _build(job: Job, told: dict[str, Any], run: StepRun) -> None:
     import shutil
 
-    from masks.files import write_mask_files
-
     import preprocess
     from engines import mask_sources
     from masks.errors import MaskError
+    from masks.files import write_mask_files
 
     folder = job.src_root_path
     try:
@@ -192,10 +191,9 @@ def _finished(job: Job, mask: Mask) -> Mask:
 
 
 def _verify(pose: Path, folder: Path) -> None:
-    from masks.files import check_mask_files
-
     import preprocess
     from masks.errors import MaskError
+    from masks.files import check_mask_files
 
     try:
         check_mask_files(folder, pose)

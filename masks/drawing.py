@@ -45,7 +45,11 @@ def draw_mask(frame: Image, mask: Mask) -> Image:
     Args:
         mask: uint8 [height, width], 0 or 1.
     """
-    picture = cv2.copyTo(cv2.LUT(frame, _TINTED), mask, frame.copy())
+    left, top, wide, high = cv2.boundingRect(mask)
+    box = np.s_[top : top + high, left : left + wide]
+    picture = frame.copy()
+    if wide:
+        picture[box] = cv2.copyTo(cv2.LUT(frame[box], _TINTED), mask[box], frame[box].copy())
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     width = _line_width(frame)
     cv2.drawContours(picture, contours, -1, DARK, width + 2)

@@ -15,7 +15,7 @@ import pytest
 import preprocess
 from masks import operations
 from preprocess import Image, VideoWriter
-from tests.media import numbered_frame, write_clip
+from tests.media import numbered_frame, variable_times, write_clip
 from tests.workplace import Workplace, wait_until
 
 FOLDER = "process_results"
@@ -129,6 +129,28 @@ def test_the_plan_shows_the_mask_step_and_starts_nothing(masked):
     shown = masked.invoke("pipeline.py", *masked.inputs, "--replace", "--mask_video", "mask.mp4", "--dry_run")
     assert shown.exit_code == 0 and "# mask:" in shown.output and "stage1_launcher.py" in shown.output
     assert masked.contents() == before
+
+
+def test_a_clip_that_upstream_would_misread_is_masked_in_its_clean_copy(masked):
+    write_clip(masked / masked.video, frame_count=40, times=variable_times((20, 1), (20, 2)))
+    said = masked.invoke("pipeline.py", *masked.inputs, "--replace", "--check", "--json")
+    frame_count = json.loads(said.stdout)["predicted"]["frames"]
+    write_mask(masked / "mask.mp4", frame_count)
+    succeed(masked, *masked.inputs, "--replace", "--mask_video", "mask.mp4")
+    assert (masked / FOLDER / "driving_video.mp4").is_file()
+    assert_follows(masked, masked / "mask.mp4")
+    succeed(masked, *BUILD[1:], "--mask_video", "mask.mp4", "--mask_grow", "2", driver=BUILD[0])
+    assert_follows(masked, masked / "mask.mp4", grow=2)
+
+
+def test_rerun_makes_the_mask_again_to_the_byte(masked):
+    succeed(masked, *masked.inputs, "--replace", "--mask_video", "mask.mp4", "--mask_grow", "4")
+    names = [f"{FOLDER}/src_mask.mp4", f"{FOLDER}/src_bg.mp4", "output_wanimate.mp4"]
+    before = {name: masked.contents()[name] for name in names}
+    for name in names:
+        (masked / name).unlink()
+    succeed(masked, "--rerun", "output_wanimate.json")
+    assert {name: masked.contents()[name] for name in names} == before
 
 
 # -------------------------------------------------------------------------------------------- alone
