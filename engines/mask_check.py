@@ -62,7 +62,9 @@ _KINDS: Final = (
 for _code, _summary, _why in _KINDS:
     kind(_code, "error", _summary, _why)
 
-NOTICE = kind("mask.notice", "note", "How the clicks were read", "They may be meant otherwise.")
+NOTICE = kind(
+    "mask.notice", "note", "How the clicks were read", "mask_contact_sheet.png shows where they are."
+)
 WITHOUT_SAM2 = kind(
     "mask.without-sam2",
     "warning",

@@ -42,7 +42,7 @@ class ContactSheet:
 
     def _shown(self, frame_count: int) -> list[int]:
         """Frames of the sheet, in order: as many as fill its rows, where there are enough."""
-        for wanted in range(EVENLY, EVENLY + self._columns):
+        for wanted in range(EVENLY, EVENLY + 2 * self._columns):
             shown = {*_evenly(frame_count, wanted), *self._clicked}
             if len(shown) % self._columns == 0:
                 break

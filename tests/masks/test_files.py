@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import preprocess
+from engines import masking, source_folder
 from masks.clip import Clip
 from masks.contact_sheet import ContactSheet
 from masks.drawing import draw_mask, draw_prompts
@@ -124,6 +126,38 @@ def test_one_mask_too_few_is_an_error(clip: Clip, tmp_path: Path) -> None:
     masks = (mask_of(number) for number in range(FRAMES - 1))
     with pytest.raises(ValueError, match="shorter"):
         write_mask_files(clip, masks, tmp_path, RATE, lambda *_: None)
+
+
+class Cancelled(Exception):
+    pass
+
+
+def test_it_can_be_cancelled_while_it_encodes(clip: Clip, tmp_path: Path) -> None:
+    def report(phase: str, done: int, total: int) -> None:
+        if done == 4:
+            raise Cancelled
+
+    threads = threading.active_count()
+    with pytest.raises(Cancelled):
+        write_mask_files(clip, (mask_of(number) for number in range(FRAMES)), tmp_path, RATE, report)
+    assert threading.active_count() == threads
+    for name in (MASK, BACKGROUND, PREVIEW):
+        (tmp_path / name).unlink()
+    assert not (tmp_path / SHEET).exists()
+
+
+def test_what_the_masks_raise_comes_through(clip: Clip, tmp_path: Path) -> None:
+    def masks() -> Iterator[Mask]:
+        yield mask_of(0)
+        raise MaskError("It broke.", "", code="mask.broken")
+
+    with pytest.raises(MaskError, match="It broke"):
+        write_mask_files(clip, masks(), tmp_path, RATE, lambda *_: None)
+
+
+def test_the_names_are_those_of_the_folder() -> None:
+    assert (MASK, BACKGROUND) == (source_folder.MASK, source_folder.BACKGROUND)
+    assert (PREVIEW, SHEET) == (masking.PREVIEW, masking.SHEET)
 
 
 # ------------------------------------------------------------------------------------------ verification

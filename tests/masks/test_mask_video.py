@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import preprocess
 from masks.errors import MaskError
 from masks.mask_video import check_mask_video, read_mask_video
 from preprocess import Image, MediaError, VideoWriter
+from tests.media import write_clip
 
 FRAMES = 5
 
@@ -91,3 +93,48 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     for each in (path, tmp_path / "missing.mp4", tmp_path):
         with pytest.raises(MediaError):
             check_mask_video(each, 64, 48, FRAMES)
+
+
+@pytest.mark.parametrize("canvas", [(832, 464), (464, 832)])
+def test_a_mask_of_the_driving_videos_shape_is_placed_as_its_frames_are(
+    tmp_path: Path, canvas: tuple[int, int]
+) -> None:
+    """The canvas of 960x540 at 832*480 pixels is 832x464: the frames leave 4 columns black at each side."""
+    width, height = (960, 540) if canvas[0] > canvas[1] else (540, 960)
+    block = np.zeros((height, width, 3), np.uint8)
+    block[:, : width // 2] = 255
+    path = write(tmp_path / "mask.mp4", width, height, lambda number: block)
+    placed = preprocess.fit_to_canvas(np.full((height, width, 3), 255, np.uint8), *canvas)[..., 0] > 0
+    assert 0 < (~placed).mean() < 0.02
+    expected = (preprocess.fit_to_canvas(block, *canvas)[..., 0] >= 128).astype(np.uint8)
+    for mask in read_mask_video(path, *canvas, FRAMES):
+        assert not mask[~placed].any()
+        assert (mask != expected).mean() < 0.002, "but for the rounding of one column"
+
+
+def test_a_transparent_video_is_read_by_its_colours(tmp_path: Path) -> None:
+    path = tmp_path / "mask.mov"
+
+    def paint(number: int, width: int, height: int) -> Image:
+        frame = np.full((height, width, 4), 255, np.uint8)
+        frame[:, : width // 2, :3] = 0
+        frame[: height // 2, :, 3] = 0
+        return frame
+
+    write_clip(path, frame_count=FRAMES, size=(64, 48), codec="qtrle", frame=paint, pixel_format="argb")
+    for mask in read_mask_video(path, 64, 48, FRAMES):
+        assert not mask[:, :32].any() and mask[:, 32:].all()
+
+
+def test_a_picture_is_no_mask_video(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    preprocess.write_picture(path, half(0))
+    with pytest.raises(MediaError, match="picture, not a video"):
+        check_mask_video(path, 64, 48, 1)
+
+
+def test_a_mask_video_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "mask.mp4", 64, 48, half, 60)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises((MediaError, MaskError)):
+        list(read_mask_video(path, 64, 48, 60))
