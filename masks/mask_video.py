@@ -37,7 +37,7 @@ def read_mask_video(path: Path, width: int, height: int, frame_count: int) -> It
         preprocess.MediaError: it is no video, or damaged.
     """
     check_mask_video(path, width, height, frame_count)
-    return _masks(path, width, height)
+    return _masks(path, width, height, frame_count)
 
 
 def check_mask_video(path: Path, width: int, height: int, frame_count: int) -> None:
@@ -68,9 +68,14 @@ def check_mask_video(path: Path, width: int, height: int, frame_count: int) -> N
         )
 
 
-def _masks(path: Path, width: int, height: int) -> Iterator[Mask]:
+def _masks(path: Path, width: int, height: int, frame_count: int) -> Iterator[Mask]:
+    decoded = 0
     for image in preprocess.read_frames(path):
         yield _on_canvas(image, width, height)
+        decoded += 1
+    if decoded != frame_count:
+        what = f"The mask video {path} is damaged: {decoded} of {frame_count} frames decode."
+        raise MaskError(what, "Export it again.", code="mask.video-unreadable")
 
 
 def _on_canvas(image: Image, width: int, height: int) -> Mask:
