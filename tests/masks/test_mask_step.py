@@ -124,6 +124,22 @@ def test_without_the_mask_stage_1_makes_its_own_again(masked):
     assert (folder / "src_mask.mp4").is_file()
 
 
+def test_a_mask_that_fails_after_stage_1_leaves_no_other_mask_for_stage_2(masked):
+    succeed(masked, *masked.inputs, "--replace", "--mask_video", "mask.mp4", driver="run_preprocessing.py")
+    with VideoWriter(masked / "mask.mp4", 160, 96, Fraction(30), lossless=True) as writer:
+        for _ in range(FRAMES):
+            writer.write(np.zeros((96, 160, 3), np.uint8))
+    write_clip(
+        masked / masked.video, frame_count=12, rate=30, frame=lambda n, w, h: numbered_frame(n + 5, w, h)
+    )
+    flags = (*masked.inputs, "--replace", "--mask_video", "mask.mp4")
+    failed = masked.run("run_preprocessing.py", *flags)
+    assert failed.returncode == 1 and "empty in every frame" in failed.stderr
+    assert not (masked / FOLDER / "src_mask.mp4").exists()
+    generate = ("--src_root_path", FOLDER, "--replace")
+    assert "mask step" in refused(masked, "source.mode", *generate, driver="run_generation.py")
+
+
 def test_the_plan_shows_the_mask_step_and_starts_nothing(masked):
     before = masked.contents()
     shown = masked.invoke("pipeline.py", *masked.inputs, "--replace", "--mask_video", "mask.mp4", "--dry_run")
