@@ -204,17 +204,28 @@ def test_clicks_without_any_model_follow_what_moves(made):
     assert centres[-1] > centres[0] + 10
 
 
-def test_the_folder_is_as_it_was_when_it_is_killed_half_way(made):
-    before = made.contents(hidden=False)
-    process = made.start(*BUILD[:1], *BUILD[1:], "--mask_video", "mask.mp4", "--mask_grow", "300")
-    wait_until(lambda: bool(made.scratch_folders()) or process.poll() is not None, "the step to begin")
+def test_the_folder_is_as_it_was_when_it_is_killed_half_way(workplace):
+    """A clip that takes a while, so that the signal strikes while the files are being written."""
+    write_clip(workplace / workplace.video, frame_count=60, rate=30, size=(640, 352))
+    inputs = (*workplace.inputs[:4], "--resolution", "640x352", "--replace")
+    succeed(workplace, *inputs, driver="run_preprocessing.py")
+    pose = preprocess.probe_video(workplace / FOLDER / "src_pose.mp4")
+    write_mask(workplace / "mask.mp4", pose.frame_count, (pose.width, pose.height))
+    before = workplace.contents(hidden=False)
+    process = workplace.start(*BUILD, "--mask_video", "mask.mp4")
+
+    def writes() -> bool:
+        return any((folder / "src_bg.mp4").exists() for folder in workplace.scratch_folders())
+
+    wait_until(lambda: writes() or process.poll() is not None, "the step to write")
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
-    if process.returncode == -signal.SIGKILL:
-        left = {name: known for name, known in made.contents(hidden=False).items() if "scratch@" not in name}
-        assert left == before
-    succeed(made, *BUILD[1:], "--mask_video", "mask.mp4", driver=BUILD[0])
-    assert_follows(made, made / "mask.mp4")
+    assert process.returncode == -signal.SIGKILL
+    left = {name: known for name, known in workplace.contents(hidden=False).items() if "scratch@" not in name}
+    assert left == before
+    succeed(workplace, *BUILD[1:], "--mask_video", "mask.mp4", driver=BUILD[0])
+    assert_follows(workplace, workplace / "mask.mp4")
+    assert not workplace.scratch_folders()
 
 
 def test_the_folder_alone_knows_its_driving_video_also_when_it_was_moved(made):
