@@ -515,6 +515,24 @@ def load_job(
     return _completed(job)
 
 
+def job_without_media(flags: Mapping[str, object]) -> Job:
+    """A Job of stages 1 and 2 in replace mode that names no driving video and no reference image.
+
+    It serves to look at an installation and a machine, and cannot be run. ``flags`` as for ``load_job``.
+
+    Raises:
+        SettingsError: with one problem for each mistake.
+    """
+    problems: list[Problem] = []
+    values = _parsed(flags, Path.cwd(), problems, prefix="--")
+    if problems:
+        raise SettingsError(problems)
+    given = frozenset(values)
+    return _completed(
+        Job(stages=(PREPROCESSING, GENERATION, MASKING), given=given, **{"replace": True, **values})
+    )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` when a known word is near, else an empty string."""
     import difflib

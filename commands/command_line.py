@@ -6,18 +6,15 @@ Exit codes: 0 done and verified, 1 a step failed, 2 the request is wrong (nothin
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 import config
+from commands.interruption import exit_code_of
 
-EXIT_INTERRUPTED = 130
 _RUN_SECTION = "This run"
 
 
@@ -143,9 +140,8 @@ def run_option_help() -> dict[str, str]:
 
 def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[str, Any]) -> int:
     """From flags to exit code. There is no second way to a result."""
-    _open_closed_streams()
-    restore = _interrupt_on_signals()
-    try:
+
+    def run() -> int:
         from rich.console import Console
 
         from commands.answer import answer
@@ -153,57 +149,5 @@ def _run(stages: Sequence[int], flags: Mapping[str, object], options: Mapping[st
 
         console = Console(stderr=True, highlight=False, emoji=False)
         return answer(stages, flags, RunOptions(**options), console)
-    except _interruptions():
-        click.echo("Interrupted. What was finished stays; run the same command again to go on.", err=True)
-        return EXIT_INTERRUPTED
-    finally:
-        restore()
 
-
-def _open_closed_streams() -> None:
-    """Started by cron or a service manager, standard streams can be closed.
-
-    The next file to be opened would get their number, and what a native library prints would land in it.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-
-
-def _interruptions() -> tuple[type[BaseException], ...]:
-    from execution.step import Interrupted
-
-    return (Interrupted, KeyboardInterrupt)
-
-
-def _interrupt_on_signals() -> Callable[[], None]:
-    """Turn SIGINT and SIGTERM into ``Interrupted``; returns what puts the old handlers back.
-
-    Only the first raises: it may take a while until all processes have ended, and an exception in the midst
-    of that would leave some behind. The second kills them at once; a third raises again, should that fail.
-    """
-    from execution.process import kill_running
-    from execution.step import Interrupted
-
-    count = 0
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count == 2:
-            kill_running()
-        else:
-            raise Interrupted(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    return restore
+    return exit_code_of(run)

@@ -36,6 +36,30 @@ class Prediction:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """One thing that an engine needs of the installation or of the machine, and how it is."""
+
+    area: str
+    """What it is, in a word or three: "packages"."""
+    fine: str
+    """What is there, in a few words."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with it; nothing means that it works."""
+    mend: str = ""
+    """The one command that mends it; empty where no command does."""
+    needed: bool = True
+    """Whether the engine cannot work at all without it; else some of its flags cannot."""
+
+    @property
+    def state(self) -> str:
+        """``works``, ``warning``, ``missing``, or ``optional`` for what is missing and not needed."""
+        levels = {finding.level for finding in self.findings}
+        if "error" in levels:
+            return "missing" if self.needed else "optional"
+        return "warning" if "warning" in levels else "works"
+
+
 class Engine(Protocol):
     """One upstream system."""
 
@@ -44,6 +68,9 @@ class Engine(Protocol):
 
     def check(self, job: Job) -> Sequence[Finding]:
         """Look for what would make the job fail, in well under a second, importing nothing heavy."""
+
+    def examine(self, job: Job) -> Iterable[Examined]:
+        """The installation and the machine alone, whatever the job's media: for ``scripts/doctor.py``."""
 
     def predict(self, job: Job) -> Prediction | None:
         """What the job will make; None while its media cannot be read (``check`` says why)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from config import MASKING, NO_PATH, PREPROCESSING, SETTINGS, Job
@@ -15,6 +16,7 @@ from engines.checks import (
     writable,
 )
 from engines.findings import Finding, kind, registry
+from engines.interface import Examined
 
 _LATER: Final = "Without this check it would show only when stage 1 has run."
 _OTHER_PLACE: Final = "The mask would be made of something else in the picture."
@@ -95,6 +97,21 @@ def findings(job: Job) -> Iterator[Finding]:
     yield from in_use(((job.src_root_path, "mask"), (job.src_root_path, "preprocess")))
     if folder_is_fine:
         yield from mask_findings(job)
+
+
+def examine(job: Job) -> Iterator[Examined]:
+    """Who can find the person by clicks here. The classic segmenter always can."""
+    from engines.mask_sources import segmenter_of
+    from masks.errors import MaskError
+
+    try:
+        choice = segmenter_of(replace(job, segmenter="sam2", mask_video=NO_PATH))
+    except MaskError as error:
+        what = f"{error.what} The classic segmenter, which needs no weights, takes its place."
+        found = (registry()[error.code].found(what, ""),)
+        yield Examined(area="SAM 2", fine="", findings=found, needed=False)
+        return
+    yield Examined(area="SAM 2", fine=f"{choice.checkpoint.name}, in {choice.python}", needed=False)
 
 
 def mask_findings(job: Job) -> Iterator[Finding]:

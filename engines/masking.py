@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from config import MASKING, NO_PATH, Job
 from engines import our_code, source_folder, verification
 from engines.findings import Finding
-from engines.interface import Prediction
+from engines.interface import Examined, Prediction
 from execution.history import Work
 from execution.record import HIDDEN_FOLDER, is_current, read_record
 from execution.step import Step, StepFailed, StepRun
@@ -45,6 +45,12 @@ class MaskStep:
         from engines.mask_check import findings
 
         return list(findings(job))
+
+    def examine(self, job: Job) -> Iterable[Examined]:
+        """See :class:`engines.interface.Engine`."""
+        from engines.mask_check import examine
+
+        return examine(job)
 
     def predict(self, job: Job) -> Prediction | None:
         """See :class:`engines.interface.Engine`."""

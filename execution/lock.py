@@ -44,7 +44,7 @@ def locked(steps: Iterable[Step]) -> Iterator[None]:
     paths = sorted({lock_path(step.folder, step.file_name) for step in steps})
     with contextlib.ExitStack() as held:
         for path in paths:
-            held.enter_context(_held(path))
+            held.enter_context(hold(path))
         yield
 
 
@@ -71,7 +71,12 @@ def lock_path(folder: Path, file_name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
+def hold(path: Path) -> Iterator[None]:
+    """Hold one lock file; the folder above its own is the one that is named to people.
+
+    Raises:
+        FolderBusy: another run holds it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _taken(path, _PATIENCE_SECONDS)

@@ -11,23 +11,17 @@ Standard library only; works on Linux, macOS and Windows. Running it again is sa
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = ROOT / ".venv"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from set_up.own_environment import ROOT, OwnEnvironmentError, check_python, install, make_environment
+
 DEMO = ROOT / "scripts" / "demo"
 RESULTS = ROOT / "quickstart_results"
-OLDEST, NEWEST = (3, 11), (3, 14)
-
-
-class QuickstartError(Exception):
-    """Something that the user must change. The message says what."""
 
 
 def main() -> int:
@@ -46,7 +40,7 @@ def main() -> int:
         if arguments.test:
             return run_tests(python, with_extras=arguments.all)
         return run_demo(python)
-    except QuickstartError as error:
+    except OwnEnvironmentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -54,58 +48,10 @@ def main() -> int:
         return 130
 
 
-def check_python() -> None:
-    """Refuse an interpreter for which the libraries have no wheels."""
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        oldest, newest = (".".join(map(str, version)) for version in (OLDEST, NEWEST))
-        found = ".".join(map(str, sys.version_info[:3]))
-        raise QuickstartError(f"Python {oldest} to {newest} is needed; this is {found} ({sys.executable}).")
-
-
-def make_environment() -> Path:
-    """Create .venv unless it is there and works; returns its interpreter."""
-    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if works(python):
-        return python
-    say(f"making the environment {ENVIRONMENT.name}")
-    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=False)
-    if made.returncode or not works(python):
-        raise QuickstartError(
-            f"{sys.executable} could not make a virtual environment. Debian and Ubuntu: install python3-venv."
-        )
-    return python
-
-
-def works(python: Path) -> bool:
-    """Whether an interpreter starts and has pip."""
-    if not python.exists():
-        return False
-    command = [str(python), "-m", "pip", "--version"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def install(python: Path, requirements: Sequence[str], *options: str) -> None:
-    """Install requirement files, unless just these were installed before; options are pip's."""
-    files = [ROOT / name for name in requirements]
-    known = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    stamp = ENVIRONMENT / f"installed-{'+'.join(path.stem for path in files)}"
-    if stamp.is_file() and stamp.read_text() == known:
-        return
-    say(f"installing {' and '.join(requirements)}")
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options]
-    for path in files:
-        command += ["-r", str(path)]
-    # Read by sam2 alone: its CUDA part is not needed, and building it takes a compiler and minutes.
-    environment = {**os.environ, "SAM2_BUILD_CUDA": "0"}
-    if subprocess.run(command, env=environment, check=False).returncode:
-        raise QuickstartError("the requirements could not be installed; pip's message stands above.")
-    stamp.write_text(known)
-
-
 def fetch_models(python: Path) -> None:
     """Fetch the preview engine's models into the user's cache, unless they are there."""
     if run(python, "scripts/fetch_preview_models.py"):
-        raise QuickstartError("the preview models could not be fetched; the message stands above.")
+        raise OwnEnvironmentError("the preview models could not be fetched; the message stands above.")
 
 
 def run_demo(python: Path) -> int:

@@ -236,6 +236,7 @@ ELSEWHERE = {
     *("settings.json-alone", "path.unusable", "machine.folder-in-use"),
     *("machine.disk-full", "machine.gpu-memory", "machine.host-memory"),
     *("install.environment", "install.python-old", "install.preview-models", "install.sam2-extension"),
+    "install.preview-libraries",
     *("install.flash-attn-compiled", "install.flash-attn-torch", "install.flash-attn-version"),
     *("install.weights-unfinished", "media.not-a-file", "media.no-frames"),
     *("media.variable-rate", "media.edit-list", "media.10-bit", "media.hdr", "media.mirrored"),

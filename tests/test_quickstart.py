@@ -10,6 +10,7 @@ import pytest
 
 import preprocess
 from scripts import contact_sheet, quickstart
+from set_up import own_environment
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def calls(monkeypatch, tmp_path):
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(quickstart, "ENVIRONMENT", tmp_path)
+    monkeypatch.setattr(own_environment, "ENVIRONMENT", tmp_path)
     return commands
 
 
@@ -35,36 +36,7 @@ def test_it_needs_only_the_standard_library():
         [sys.executable, "-S", "-c", source], cwd=quickstart.ROOT, capture_output=True, text=True, check=True
     )
     loaded = {name.partition(".")[0] for name in isolated.stdout.split()}
-    assert loaded - set(sys.stdlib_module_names) <= {"quickstart", "__main__"}
-
-
-@pytest.mark.parametrize("version", [(3, 10, 9), (3, 15, 0), (2, 7, 18)])
-def test_an_unfit_python_is_refused_with_its_version(monkeypatch, version):
-    monkeypatch.setattr(sys, "version_info", version)
-    with pytest.raises(
-        quickstart.QuickstartError, match=r"Python 3\.11 to 3\.14 is needed; this is " + str(version[0])
-    ):
-        quickstart.check_python()
-
-
-def test_requirements_are_installed_once_and_again_when_they_change(calls, monkeypatch, tmp_path):
-    monkeypatch.setattr(quickstart, "ROOT", tmp_path)
-    (tmp_path / "requirements.txt").write_text("click")
-    quickstart.install(PYTHON, ["requirements.txt"])
-    quickstart.install(PYTHON, ["requirements.txt"])
-    assert len(calls) == 1
-    (tmp_path / "requirements.txt").write_text("click>=8")
-    quickstart.install(PYTHON, ["requirements.txt"])
-    assert len(calls) == 2
-
-
-def test_a_failed_installation_is_not_taken_for_done(monkeypatch, tmp_path):
-    monkeypatch.setattr(quickstart, "ENVIRONMENT", tmp_path)
-    failed: subprocess.CompletedProcess[str] = subprocess.CompletedProcess([], 1)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(quickstart.QuickstartError, match="could not be installed"):
-        quickstart.install(PYTHON, ["requirements.txt"])
-    assert list(tmp_path.iterdir()) == []
+    assert loaded - set(sys.stdlib_module_names) <= {"quickstart", "set_up", "__main__"}
 
 
 def test_the_demo_is_the_main_job_in_replace_mode_on_the_bundled_clip(calls, capsys):

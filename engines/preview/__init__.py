@@ -10,7 +10,7 @@ from typing import Any
 
 from config import Job
 from engines.findings import Finding
-from engines.interface import Prediction
+from engines.interface import Examined, Prediction
 from execution.history import Work
 from execution.step import Step
 
@@ -26,6 +26,12 @@ class PreviewEngine:
         from engines.preview.check import findings
 
         return list(findings(job))
+
+    def examine(self, job: Job) -> Iterable[Examined]:
+        """See :class:`engines.interface.Engine`."""
+        from engines.preview.examination import examine
+
+        return examine(job)
 
     def predict(self, job: Job) -> Prediction | None:
         """See :class:`engines.interface.Engine`."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Final
 
 from config import PREPROCESSING, Job
 from engines import source_folder
@@ -19,6 +22,12 @@ MODELS_MISSING = kind(
     "The preview engine's models are not there",
     "They find the person, the pose and the face; without them nothing can be made.",
 )
+LIBRARIES_MISSING = kind(
+    "install.preview-libraries",
+    "error",
+    "Libraries of the preview engine are missing",
+    "It runs in our own Python, which cannot import them.",
+)
 OTHER_ENGINE = kind(
     "source.engine",
     "error",
@@ -27,17 +36,23 @@ OTHER_ENGINE = kind(
 )
 
 
+INSTALL: Final = "python -m pip install -r requirements.txt"
+_LIBRARIES: Final = {
+    "av": "av",
+    "cv2": "opencv-python-headless",
+    "ai_edge_litert": "ai-edge-litert",
+    "numpy": "numpy",
+    "scipy": "scipy",
+}
+"""What our own Python must be able to import, and the packages that bring it."""
+
+
 def findings(job: Job) -> Iterator[Finding]:
     """What would make the job fail on this engine."""
+    yield from installation_findings()
     yield from common_findings(job, "preview")
     if PREPROCESSING in job.stages:
         yield from upstream_media_findings(job)
-    for name in models.MODELS:
-        try:
-            models.model_path(name)
-        except models.ModelsMissing as missing:
-            yield MODELS_MISSING.found(str(missing), "")
-            break
     if PREPROCESSING not in job.stages and _made_by_another_engine(job):
         what = (
             f"--src_root_path: {job.src_root_path} was made by another engine's stage 1; the puppet needs "
@@ -47,6 +62,18 @@ def findings(job: Job) -> Iterator[Finding]:
             "Run run_preprocessing.py --engine preview, or generate with the engine that made the folder."
         )
         yield OTHER_ENGINE.found(what, remedy)
+
+
+def installation_findings() -> Iterator[Finding]:
+    """Libraries and models that are missing, whatever the job."""
+    missing = [package for module, package in _LIBRARIES.items() if find_spec(module) is None]
+    if missing:
+        what = f"This Python, {sys.executable}, lacks {', '.join(missing)}."
+        yield LIBRARIES_MISSING.found(what, f"Install: {INSTALL}")
+    try:
+        models.check_models()
+    except models.ModelsMissing as error:
+        yield MODELS_MISSING.found(str(error), "")
 
 
 def predict(job: Job) -> Prediction | None:

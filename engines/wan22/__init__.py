@@ -7,7 +7,7 @@ from typing import Any
 
 from config import Job
 from engines.findings import Finding
-from engines.interface import Prediction
+from engines.interface import Examined, Prediction
 from execution.history import Work
 from execution.step import Step
 
@@ -23,6 +23,12 @@ class Wan22Engine:
         from engines.wan22.check import findings
 
         return list(findings(job))
+
+    def examine(self, job: Job) -> Iterable[Examined]:
+        """See :class:`engines.interface.Engine`."""
+        from engines.wan22.examination import examine
+
+        return examine(job)
 
     def predict(self, job: Job) -> Prediction | None:
         """See :class:`engines.interface.Engine`."""

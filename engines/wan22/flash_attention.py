@@ -42,13 +42,13 @@ _COMPILED: Final = "flash_attn_2_cuda"
 _WHEEL_TAG: Final = re.compile(r"\bcu(\d+)torch(\d+\.\d+)cxx11abi(TRUE|FALSE)", re.IGNORECASE)
 _NEW_ABI: Final = (2, 7)
 """From this torch on its wheels have the newer C++ interface."""
-_WHEELS: Final = "https://github.com/Dao-AILab/flash-attention/releases"
+INSTALL: Final = "python scripts/install_flash_attn.py"
 
 
 def flash_attention_findings(python: Interpreter) -> Iterator[Finding]:
     """Stage 2 cannot do without it."""
     version = python.version_of("flash-attn")
-    remedy = f"Install: {python.path} -m pip install flash-attn --no-build-isolation. {_wheel_advice(python)}"
+    remedy = f"Install the one that fits: {INSTALL} --python {python.path}"
     if version is None:
         later = next((name for name in _LATER if name in python.packages), None)
         if later is not None:
@@ -95,12 +95,3 @@ def _origin(metadata: Path) -> str:
         return str(kept["url"]).replace("%2B", "+").replace("%2b", "+")
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def _wheel_advice(python: Interpreter) -> str:
-    """Where a ready-made wheel is: 2.8.3 has some for torch 2.4 to 2.8, CUDA 12, Linux."""
-    torch = python.version_of("torch")
-    if torch is None or not (2, 4) <= release(torch)[:2] <= (2, 8):
-        return f"Ready-made wheels ({_WHEELS}) are for torch 2.4 to 2.8; else it is compiled, for hours."
-    minor = ".".join(map(str, release(torch)[:2]))
-    return f"Ready-made ones for torch {minor}, cp{python.python[0]}{python.python[1]} are at {_WHEELS}."

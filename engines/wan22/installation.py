@@ -14,11 +14,9 @@ from engines.wan22.interpreter import InterpreterError, probe_interpreter
 from engines.wan22.package_versions import version_findings
 from engines.wan22.packages import is_upstreams, package_findings
 
+SET_UP: Final = "python scripts/setup_wan22.py"
 TWO_WAYS_OUT: Final = (
-    "Either install it: "
-    f"git clone {checkout.UPSTREAM_URL} (commit {checkout.UPSTREAM_COMMIT[:7]}), its requirements, and the "
-    f"weights with: hf download {checkout.WEIGHTS_REPOSITORY} --local-dir Wan2.2-Animate-14B "
-    "(docs/wan22.md says how). "
+    f"Either install it: {SET_UP} (docs/install.md says what it does). "
     "Or use --engine preview, which needs no GPU and no weights."
 )
 _OLDEST: Final = (3, 10)
@@ -53,16 +51,24 @@ NO_ENVIRONMENT = kind(
 
 def installation_findings(job: Job) -> Iterator[Finding]:
     """What is missing of the checkout, its Python and the packages of the job's stages."""
-    missing = checkout.missing_scripts(job)
-    if missing:
+    code = list(code_findings(job))
+    yield from code
+    if any(finding.level == "error" for finding in code):
+        return
+    python = list(python_findings(job))
+    yield from python
+    if not python:
+        yield from packages_findings(job)
+        if GENERATION in job.stages:
+            yield from flash_attention_findings(probe_interpreter(job.wan22_python))
+
+
+def code_findings(job: Job) -> Iterator[Finding]:
+    """Whether the checkout is there, and whether it is upstream's."""
+    if missing := checkout.missing_scripts(job):
         what = f"The wan22 engine is not installed: {missing[0]} does not exist."
         yield NOT_INSTALLED.found(what, TWO_WAYS_OUT)
         return
-    yield from _code(job)
-    yield from _python(job)
-
-
-def _code(job: Job) -> Iterator[Finding]:
     found = checkout.differences(job.wan22_dir)
     if not (found.edited or found.missing):
         return
@@ -86,7 +92,8 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _python(job: Job) -> Iterator[Finding]:
+def python_findings(job: Job) -> Iterator[Finding]:
+    """Whether upstream's interpreter can be used; nothing means that it can be asked for its packages."""
     path = job.wan22_python
     remedy = "Give the interpreter of upstream's environment."
     if not os.access(path, os.X_OK) or path.is_dir():
@@ -104,13 +111,16 @@ def _python(job: Job) -> Iterator[Finding]:
         return
     if not is_upstreams(python):
         what = f"--wan22_python: {path} has none of upstream's packages."
-        remedy = (
-            f"Install them for a Python of their own, in {job.wan22_dir / '.venv'} (docs/wan22.md says how), "
-            "or name the interpreter that has them."
-        )
+        remedy = f"Make an environment with them: {SET_UP} --only env. Or name the interpreter that has them."
         yield NO_ENVIRONMENT.found(what, remedy)
-        return
+
+
+def packages_findings(job: Job) -> Iterator[Finding]:
+    """What is installed for an interpreter in which ``python_findings`` finds nothing; flash-attn aside.
+
+    Raises:
+        InterpreterError: it does not answer.
+    """
+    python = probe_interpreter(job.wan22_python)
     yield from package_findings(job, python)
     yield from version_findings(job, python)
-    if GENERATION in job.stages:
-        yield from flash_attention_findings(python)

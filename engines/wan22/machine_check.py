@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from config import GENERATION, HEADS, PREPROCESSING, Job
+from config import GENERATION, HEADS, NO_PATH, PREPROCESSING, Job
 from engines import machine
 from engines.findings import Finding, kind
 from engines.interface import Prediction
@@ -84,7 +84,7 @@ def machine_findings(job: Job, predicted: Prediction | None) -> Iterator[Finding
 
 
 def _source_pixels(job: Job) -> int:
-    if PREPROCESSING not in job.stages:
+    if job.video_path == NO_PATH:
         return 0
     import preprocess
 

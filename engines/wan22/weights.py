@@ -8,7 +8,6 @@ from typing import Final
 from config import Job
 from engines.findings import Finding, kind
 from engines.wan22 import checkout
-from engines.wan22.installation import TWO_WAYS_OUT
 from engines.wan22.weights_inspection import Weights, Wrong, inspect_weights
 
 _LATE = (
@@ -39,6 +38,7 @@ OTHER = kind(
     "They are whole, but other weights make another picture, or do not fit the code.",
 )
 
+DOWNLOAD: Final = "python scripts/download_weights.py"
 _PREPROCESSING: Final = checkout.PREPROCESS_CHECKPOINTS
 _PUBLISHED: Final = {
     # path: bytes, and the share by which they may differ: 0 where the exact size is known
@@ -54,11 +54,11 @@ _TOY: Final = 0.01
 """Below this share of the published size nobody takes it for the model: it was made small on purpose, to try
 everything but the weights (docs/upstream_on_cpu.md)."""
 _OF_KIND: Final = {
-    Wrong.DAMAGED: (DAMAGED, "Delete these and download them again:"),
-    Wrong.LFS_POINTER: (POINTERS, "Run git lfs pull in it, or delete them and download them:"),
-    Wrong.WEB_PAGE: (PAGES, "Delete these, log in if the page asks for it, and download them again:"),
-    Wrong.TENSOR_FILES: (TENSORS, "Download the whole folder again:"),
-    Wrong.INDEX: (INDEX, "Download the index and the files together:"),
+    Wrong.DAMAGED: (DAMAGED, "Fetch these again, they alone:"),
+    Wrong.LFS_POINTER: (POINTERS, "Fetch the files:"),
+    Wrong.WEB_PAGE: (PAGES, "Fetch the files:"),
+    Wrong.TENSOR_FILES: (TENSORS, "Fetch what is missing:"),
+    Wrong.INDEX: (INDEX, "Fetch the index and the files again:"),
 }
 _SHOWN: Final = 12
 
@@ -67,22 +67,41 @@ def weights_findings(job: Job) -> Iterator[Finding]:
     """Files of the job's stages that are missing, cut off, or not what they are named."""
     if checkout.missing_scripts(job):
         return  # the one message about that names the weights too
+    yield from weights_in_folder(job)
+
+
+def weights_in_folder(job: Job) -> list[Finding]:
+    """The same, whether the checkout is there or not."""
     found = inspect_weights(job)
+    return [*_findings(found), *_other_weights(found)]
+
+
+def weights_beyond(job: Job, known: Job) -> list[Finding]:
+    """What is missing or wrong of that which this job loads and ``known``, which asks for less, does not."""
+    found, less = inspect_weights(job), inspect_weights(known)
+    found.missing = [name for name in found.missing if name not in less.missing]
+    found.wrong = {
+        wrong: [text for text in words if text not in less.wrong.get(wrong, ())]
+        for wrong, words in found.wrong.items()
+    }
+    return list(_findings(found))
+
+
+def _findings(found: Weights) -> Iterator[Finding]:
     if found.missing:
         yield _missing(found)
     for wrong, (what_kind, remedy) in _OF_KIND.items():
         if words := found.wrong.get(wrong):
             what = f"Weights in {found.folder}: {_some(words, '; ')}."
             yield what_kind.found(what, f"{remedy} {_download(found)}")
-    yield from _other_weights(found)
 
 
 def _missing(found: Weights) -> Finding:
     what = f"The wan22 engine's weights are not complete in {found.folder}: {_some(found.missing)} missing."
     if count := _broken_off(found):
         what = f"{what} {count} download(s) were broken off."
-        return UNFINISHED.found(what, f"Run the same download command again: {_download(found)}")
-    return MISSING.found(what, TWO_WAYS_OUT)
+        return UNFINISHED.found(what, f"Go on with it: {_download(found)}")
+    return MISSING.found(what, f"Fetch what is missing: {_download(found)}. Or use --engine preview.")
 
 
 def _other_weights(found: Weights) -> Iterator[Finding]:
@@ -99,7 +118,11 @@ def _other_weights(found: Weights) -> Iterator[Finding]:
 
 
 def _download(found: Weights) -> str:
-    return f"hf download {checkout.WEIGHTS_REPOSITORY} --local-dir {found.folder}"
+    words = [*found.missing, *(text for texts in found.wrong.values() for text in texts)]
+    extras = {"relighting": checkout.RELIGHTING, "flux": checkout.FLUX}
+    wanted = [feature for feature, name in extras.items() if any(name in word for word in words)]
+    features = f" --for {','.join(['animate', 'replace', *wanted])}" if wanted else ""
+    return f"{DOWNLOAD}{features} --ckpt_dir {found.folder}"
 
 
 def _broken_off(found: Weights) -> int:

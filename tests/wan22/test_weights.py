@@ -92,7 +92,7 @@ def test_all_that_is_missing_is_one_finding(job):
     assert (finding.code, finding.level) == ("install.weights", "error")
     for name in (T5, DETECTOR, POSE, "google/umt5-xxl", "xlm-roberta-large", "Wan2.1_VAE.pth", INDEX):
         assert name in finding.what
-    assert SAM2 not in finding.what and "hf download" in finding.remedy
+    assert SAM2 not in finding.what and "scripts/download_weights.py" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,20 @@ def test_a_download_that_was_broken_off_is_to_be_continued(job, leftover):
     (job.ckpt_dir / leftover).touch()
     finding = only(job)
     assert (finding.code, finding.level) == ("install.weights-unfinished", "error")
-    assert SHARD in finding.what and "same download command" in finding.remedy
+    assert SHARD in finding.what and "Go on with it: python scripts/download_weights.py" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "features"),
+    [
+        ({"use_relighting_lora": True}, "relighting_lora.ckpt", " --for animate,replace,relighting "),
+        ({"use_flux": True}, f"{FLUX}/model_index.json", " --for animate,replace,flux "),
+        ({}, T5, "download_weights.py --ckpt_dir "),
+    ],
+)
+def test_the_command_asks_for_what_is_missing_and_no_more(job, changes, name, features):
+    (job.ckpt_dir / name).unlink()
+    assert features in only(replace(job, **changes)).remedy
 
 
 def test_a_leftover_of_a_download_that_was_finished_later_does_no_harm(job):
