@@ -22,7 +22,7 @@ SPELLING: Final = {
 """``--dry_run`` and ``--dry-run`` are the same."""
 
 
-class PlaceType(click.ParamType):
+class PlaceType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
     """A file or folder, made absolute; it need not exist."""
 
     name = "path"
@@ -32,7 +32,7 @@ class PlaceType(click.ParamType):
         return Path(os.path.abspath(os.path.expanduser(value)))  # noqa: PTH100, PTH111  links stay as named
 
 
-class FeaturesType(click.ParamType):
+class FeaturesType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Names of FEATURES with commas between."""
 
     name = "features"

@@ -1,4 +1,4 @@
-"""The official repository: cloned at the pinned commit, or, where there is a checkout, looked at and left alone.
+"""The official repository: cloned at the pinned commit; where there is a checkout, looked at and left alone.
 
 A clone is made under a hidden name beside its place and gets its own name when it is whole, so that a folder
 of that name is never half a clone.
@@ -43,7 +43,8 @@ def set_up_repository(request: RepositoryRequest, session: Session) -> None:
         return
     if _holds_anything(request.wan22_dir):
         raise SetUpError(
-            f"{request.wan22_dir} is not empty and is no checkout of Wan2.2 (it lacks {checkout.GENERATE_SCRIPT}).",
+            f"{request.wan22_dir} is not empty and is no checkout of Wan2.2 "
+            f"(it lacks {checkout.GENERATE_SCRIPT} or {checkout.PREPROCESS_SCRIPT}).",
             "Move it away, or name another folder with --wan22_dir.",
             wrong_request=True,
         )
@@ -67,8 +68,8 @@ def _verify(request: RepositoryRequest, session: Session) -> None:
     found = checkout.differences(folder)
     if commit is not None and commit != pinned:
         session.warn(
-            f"{folder} is at commit {commit[:7]}; Understudy was written for {pinned[:7]}. It was left as it is. "
-            f"To change it: git -C {folder} checkout {pinned[:7]}"
+            f"{folder} is at commit {commit[:7]}; Understudy was written for {pinned[:7]}. "
+            f"It was left as it is. To change it: git -C {folder} checkout {pinned[:7]}"
         )
     for names, what in ((found.edited, "differ from the published commit"), (found.missing, "are missing")):
         if names:
@@ -104,7 +105,8 @@ def _clone(request: RepositoryRequest, session: Session) -> None:
         return
     if not repository_is_there(clone):
         raise SetUpError(
-            f"Commit {request.commit[:7]} of {request.source} is no Wan2.2: it lacks {checkout.GENERATE_SCRIPT}.",
+            f"Commit {request.commit[:7]} of {request.source} is no Wan2.2: "
+            f"it lacks {checkout.GENERATE_SCRIPT} or {checkout.PREPROCESS_SCRIPT}.",
             "Give another --from.",
         )
     if place.is_dir():

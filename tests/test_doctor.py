@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_the_commands_name_folders_that_are_not_the_default_ones(workplace, larg
 
 
 def test_missing_libraries_of_our_own_are_named_with_the_command(workplace, monkeypatch):
-    real = preview_check.find_spec
+    real = find_spec
     monkeypatch.setattr(preview_check, "find_spec", lambda name: None if name == "av" else real(name))
     thing = areas(workplace, "preview")["libraries"]
     assert thing.state == "missing" and "lacks av." in thing.findings[0].what
@@ -163,7 +164,8 @@ def test_nothing_is_started_and_nothing_is_written(workplace):
 
 def test_help_is_quick():
     source = "import sys; sys.argv = ['doctor.py', '--help']\nimport scripts.doctor as d\n"
-    source += "try: d.main()\nexcept SystemExit: pass\nprint(*(set(sys.modules) & {'rich', 'numpy', 'yaml', 'cv2'}))"
+    source += "try: d.main()\nexcept SystemExit: pass\n"
+    source += "print(*(set(sys.modules) & {'rich', 'numpy', 'yaml', 'cv2'}))"
     done = subprocess.run(
         [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True
     )
