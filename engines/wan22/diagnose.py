@@ -28,9 +28,7 @@ _OWN_MODULES = (
     "utils",
 )
 _INSTALLERS = {package.module: package.install_as or package.names[0] for package in NEEDED} | {
-    "flash_attn": "flash-attn --no-build-isolation",
-    "sam2": "--no-build-isolation git+https://github.com/facebookresearch/sam2.git@"
-    "0e78a118995e66bb27d78518c4bd9a3e95b4e266",
+    "sam2": "--no-deps --no-build-isolation sam2==1.1.0",
     "onnx": "onnx",
     "yaml": "PyYAML",
     "iopath": "iopath",

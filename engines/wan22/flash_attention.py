@@ -39,7 +39,8 @@ OTHER_TORCH = kind(
 
 _LATER: Final = ("flash-attn-3", "flash-attn-4")
 _COMPILED: Final = "flash_attn_2_cuda"
-_WHEEL_TAG: Final = re.compile(r"\bcu(\d+)torch(\d+\.\d+)cxx11abi(TRUE|FALSE)", re.IGNORECASE)
+_WHEEL_TAG: Final = re.compile(r"\bcu(\d+)torch(\d+\.\d+)(?:\.\d+)*(?:cxx11abi(TRUE|FALSE))?", re.IGNORECASE)
+"""CUDA, torch and C++ interface in a wheel's name; not all who build wheels name the last."""
 _NEW_ABI: Final = (2, 7)
 """From this torch on its wheels have the newer C++ interface."""
 INSTALL: Final = "python scripts/install_flash_attn.py"
@@ -80,7 +81,8 @@ def _torch(python: Interpreter, version: str, metadata: Path, remedy: str) -> It
     cuda = torch_cuda(python)
     if cuda and tag[1][:2] != cuda.partition(".")[0]:  # the major number counts; old names have more
         built_for.append(f"CUDA {tag[1][:2]}")
-    if tag[3].upper() == "FALSE" and release(torch) >= _NEW_ABI:
+    # On Linux alone: on Windows the name says nothing that would matter.
+    if (tag[3] or "").upper() == "FALSE" and release(torch) >= _NEW_ABI and python.platform == "linux":
         built_for.append("the older C++ interface (cxx11abiFALSE)")
     if built_for:
         installed = f"torch {torch}" + (f" for CUDA {cuda}" if cuda else "")

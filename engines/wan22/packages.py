@@ -206,11 +206,17 @@ def _sam2(job: Job, python: Interpreter) -> Iterator[Finding]:
     version = python.version_of("sam2", "sam-2")
     if version is None and "sam2" not in python.modules:
         what = f"Upstream's Python, {python.path}, lacks SAM 2."
-        yield SAM2.found(what, f"Install: {python.path} -m pip install --no-build-isolation sam2")
+        yield SAM2.found(what, f"Install: {_install_sam2(python)}")
         return
     folder = python.modules.get("sam2")
     is_old = version is not None and release(version) < (1, 1)
     if job.masks_in_stage_1 and is_old and folder is not None and not any(folder.glob("_C*")):
         what = f"SAM 2 {version} in {folder} was installed without its compiled part, sam2._C."
-        remedy = f"Install a newer one: {python.path} -m pip install --no-build-isolation sam2==1.1.0"
+        remedy = f"Install a newer one, which works without it: {_install_sam2(python)}"
         yield SAM2_EXTENSION.found(what, remedy)
+
+
+def _install_sam2(python: Interpreter) -> str:
+    """Without its compiled part, which takes a compiler, and without a second torch to build it with."""
+    command = f"{python.path} -m pip install --no-deps --no-build-isolation sam2==1.1.0"
+    return command if python.platform == "win32" else f"SAM2_BUILD_CUDA=0 {command}"

@@ -68,23 +68,22 @@ INSTALLATION: Final = (
         "flash-attn-torch",
         r"^ImportError: .*flash_attn.*(?:undefined symbol|cannot open shared object|GLIBC)",
         "flash-attn was built for another torch (or another Python or system) than the one beside it. "
-        "Install the wheel that names your torch, Python and CUDA versions, or build it: <upstream's "
-        "python> -m pip install flash-attn --no-build-isolation --no-cache-dir --force-reinstall --no-deps",
+        "Install the one that fits: python scripts/install_flash_attn.py",
     ),
     signature(
         "flash-attn-missing",
         r"^ModuleNotFoundError: No module named 'flash_attn|^\s*assert FLASH_ATTN_2_AVAILABLE|"
         r"flash_attn_func\([\s\S]*^TypeError: 'NoneType' object is not callable",
         "flash-attn 2 is missing from upstream's Python, and Wan2.2-Animate cannot do without it. Install "
-        "it: <upstream's python> -m pip install flash-attn --no-build-isolation",
+        "it: python scripts/install_flash_attn.py",
     ),
     signature(
         "sam2-extension",
         r"^ImportError: cannot import name '_C' from 'sam2'|^ImportError: .*sam2.*undefined symbol|"
         r"^KeyError: 'frames_tracked_per_obj'",
         "SAM 2 does not fit: its compiled part is missing or of another torch, or its version is not the "
-        "one that upstream was made for. Install it again with --no-build-isolation at the commit that "
-        "upstream's requirements name, with nvcc at hand.",
+        "one that upstream's code works with. Install the one that needs no compiled part: "
+        "SAM2_BUILD_CUDA=0 <upstream's python> -m pip install --no-deps --no-build-isolation sam2==1.1.0",
     ),
     signature(
         "diffusers-version",

@@ -60,7 +60,7 @@ def lay_out(place: Workplace, flags: list[str]) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(place / source, target)
         if flag == "--src_root_path":
-            made = place.run("run_preprocessing.py", *place.inputs, "--save_path", value, *mode(flags))
+            made = place.run_here("run_preprocessing.py", *place.inputs, "--save_path", value, *mode(flags))
             assert made.returncode == 0, made.stderr
 
 

@@ -62,7 +62,11 @@ def test_a_checkout_that_is_not_there_is_the_only_finding(job, script):
     (job.wan22_dir / script).unlink()
     finding = only(job)
     assert (finding.code, finding.level) == ("install.checkout", "error")
-    assert str(script) in finding.what and "scripts/setup_wan22.py" in finding.remedy and "preview" in finding.remedy
+    assert (
+        str(script) in finding.what
+        and "scripts/setup_wan22.py" in finding.remedy
+        and "preview" in finding.remedy
+    )
 
 
 @pytest.fixture

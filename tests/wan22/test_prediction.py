@@ -76,7 +76,7 @@ def test_the_prediction_is_what_comes_out(workplace, flags):
     shown = workplace.invoke("pipeline.py", "--check", "--json", *arguments)
     assert shown.exit_code == 0, shown.output
     predicted = json.loads(shown.stdout)["predicted"]
-    assert workplace.run("pipeline.py", *arguments).returncode == 0
+    assert workplace.run_here("pipeline.py", *arguments).returncode == 0
     made = preprocess.probe_video(workplace / "output_wanimate.mp4")
     assert (predicted["width"], predicted["height"]) == (made.width, made.height)
     assert predicted["frames"] == made.frame_count
