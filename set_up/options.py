@@ -11,9 +11,8 @@ import click
 
 from config import DEFAULTS, SETTINGS, nearest
 from engines.wan22 import checkout
+from set_up.weights_needed import DEFAULT_FEATURES, FEATURES
 
-FEATURES: Final = ("animate", "replace", "relighting", "flux", "preview")
-"""What weights are for."""
 SPELLING: Final = {
     "help_option_names": ["--help", "-h"],
     "max_content_width": 100,
@@ -96,7 +95,7 @@ def weights() -> Sequence[click.Option]:
         click.Option(
             ["features", "--for"],
             type=FeaturesType(),
-            default="animate,replace",
+            default=",".join(DEFAULT_FEATURES),
             show_default=True,
             metavar="NAMES",
             help=f"What the weights are for, with commas between: {', '.join(FEATURES)}.",

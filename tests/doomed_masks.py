@@ -58,7 +58,7 @@ def rebuilt(spoil: Callable[[Workplace], object], *flags: str) -> Request:
 
     def make(place: Workplace) -> None:
         (place / "points.json").write_text(CLICK)
-        made = place.run("run_preprocessing.py", *place.inputs, "--replace")
+        made = place.run_here("run_preprocessing.py", *place.inputs, "--replace")
         assert made.returncode == 0, made.stderr
         spoil(place)
 

@@ -100,6 +100,23 @@ def write_clip(
     return path
 
 
+def write_beginning(path: Path, clip: Path, frame_count: int) -> Path:
+    """Write the first frames of another clip, of its size, rate and shape of pixels, without its sound."""
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        frames = container.decode(stream)
+        assert stream.average_rate is not None
+        return write_clip(
+            path,
+            frame_count=frame_count,
+            rate=stream.average_rate,
+            size=(stream.width, stream.height),
+            options={"preset": "ultrafast", "crf": "10"},
+            frame=lambda *_: np.asarray(next(frames).to_ndarray(format="rgb24"), np.uint8),
+            sample_aspect=stream.sample_aspect_ratio,
+        )
+
+
 def variable_times(*pieces: tuple[int, int]) -> list[Fraction]:
     """Seconds of frames in pieces of (number of frames, frames a second)."""
     lengths = [Fraction(1, rate) for count, rate in pieces for _ in range(count)]

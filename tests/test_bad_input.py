@@ -10,7 +10,7 @@ import pytest
 
 from tests.media import write_clip, write_sound
 from tests.standin.weights import write_safetensors
-from tests.workplace import Workplace
+from tests.workplace import Workplace, copy_workplace
 
 GENERATE = ("run_generation.py", "--src_root_path", "process_results")
 
@@ -118,14 +118,22 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def _laid_out(_untouched: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    place = copy_workplace(_untouched, tmp_path_factory.mktemp("workplace") / "bad")
+    make_bad_files(place)
+    (place / "folder.mp4").mkdir()
+    (place / "output_wanimate.mp4").write_text("what the user had before")
+    (place / "process_results").mkdir()
+    (place / "process_results" / "src_pose.mp4").write_text("and this")
+    return place
+
+
 @pytest.fixture
-def place(workplace: Workplace) -> Workplace:
-    make_bad_files(workplace)
-    (workplace / "folder.mp4").mkdir()
-    (workplace / "output_wanimate.mp4").write_text("what the user had before")
-    (workplace / "process_results").mkdir()
-    (workplace / "process_results" / "src_pose.mp4").write_text("and this")
-    return workplace
+def place(_laid_out: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    place = copy_workplace(_laid_out, tmp_path / "work")
+    monkeypatch.chdir(place.folder)
+    return place
 
 
 def assert_refused(place: Workplace, arguments: tuple[str, ...], words: tuple[str, ...]) -> str:
@@ -166,7 +174,7 @@ def test_a_file_system_that_cannot_be_written_is_refused(place, flag):
 @pytest.mark.parametrize("driver", ["pipeline.py", "run_preprocessing.py"])
 def test_without_wan22_the_error_names_both_ways_out(place, driver):
     shutil.rmtree(place / "Wan2.2")
-    said = assert_refused(
+    assert_refused(
         place, (driver, *place.inputs), ("is not installed", "scripts/setup_wan22.py", "--engine preview")
     )
 

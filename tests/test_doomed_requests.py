@@ -56,7 +56,7 @@ def made_before(spoil: Callable[[Path], object], *flags: str) -> Request:
     """Stage 2 on a folder that stage 1 made well, and that was spoiled afterwards."""
 
     def make(place: Workplace) -> None:
-        made = place.run("run_preprocessing.py", *place.inputs, "--save_path", "made")
+        made = place.run_here("run_preprocessing.py", *place.inputs, "--save_path", "made")
         assert made.returncode == 0, made.stderr
         spoil(place / "made")
 

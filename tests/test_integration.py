@@ -1,4 +1,7 @@
-"""The drivers as people start them, against the stand-in for upstream: the promises, one by one."""
+"""The drivers against the stand-in for upstream: the promises, one by one.
+
+The stages are always processes of their own; the driver is one where a process is what the promise is about.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def left(folder: Path) -> set[str]:
 
 
 def succeed(place: Workplace, driver: str, *arguments: str, **environment: str) -> str:
-    done = place.run(driver, *arguments, **environment)
+    done = place.run_here(driver, *arguments, **environment)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -73,7 +76,8 @@ def test_several_gpus_start_several_ranks_and_one_video_comes_of_it(finished, tm
 
 def test_upstream_gets_its_environment_and_its_own_folder(workplace, tmp_path):
     record = tmp_path / "record.jsonl"
-    succeed(workplace, "pipeline.py", *workplace.inputs, STANDIN_RECORD=str(record))
+    done = workplace.run("pipeline.py", *workplace.inputs, STANDIN_RECORD=str(record))
+    assert done.returncode == 0, done.stderr
     starts = [entry for entry in read_record(record) if entry["event"] == "start"]
     assert len(starts) == 2
     for entry in starts:
@@ -238,7 +242,7 @@ def test_a_failure_says_what_happened_and_leaves_what_was_there(finished, fault)
     stage = fault.partition(":")[0]
     driver = ("run_preprocessing.py", *finished.inputs) if stage == "preprocess" else GENERATE
     before = finished.contents(hidden=False)
-    failed = finished.run(*driver, "--force", STANDIN_FAULT=fault)
+    failed = finished.run_here(*driver, "--force", STANDIN_FAULT=fault)
     assert failed.returncode == 1, failed.stderr
     for words in FAULTS[fault]:
         assert words in failed.stderr, failed.stderr

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 from click.testing import CliRunner, Result
 
@@ -66,6 +67,18 @@ class Workplace:
         finally:
             process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+    def run_here(self, driver: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """As ``run``, in half the time: the driver runs inside this process, the stages as ever as their own.
+
+        The caller has made ``folder`` the current folder. An error that the driver does not handle is raised.
+        """
+        module = import_module(driver.removesuffix(".py").replace("/", "."))
+        with patch.dict(os.environ, environment):
+            result = CliRunner().invoke(module.main, list(arguments), catch_exceptions=False)
+        return subprocess.CompletedProcess(
+            [driver, *arguments], result.exit_code, result.stdout, result.stderr
+        )
 
     def contents(self, *, hidden: bool = True) -> dict[str, str]:
         """Every file below the folder by relative path, with the hash of its content."""
