@@ -22,7 +22,8 @@ def show(tasks: Sequence[Task], session: Session) -> None:
     for task in tasks:
         units.setdefault(unit_of(task.verdict.needed.path), []).append(task)
     for unit, some in units.items():
-        title = _TITLES.get(unit, unit) + (f" ({len(some)} files)" if len(some) > 1 else "")
+        title = f"{_TITLES.get(unit, unit)}, {in_bytes(sum(task.verdict.needed.size for task in some))}"
+        title += f" in {len(some)} files" if len(some) > 1 else ""
         table.add_row(*(Text(cell, overflow="fold") for cell in (title, _found(some), _done(some, session))))
     session.console.print(table)
     _say_sums(tasks, session)
@@ -33,9 +34,10 @@ def _found(tasks: Sequence[Task]) -> str:
     for state, words in (("same bytes", "the same file"), ("same tensors", "the same tensors")):
         some = [task for task in tasks if task.verdict.state == state]
         if len(some) == 1:
-            lines.append(f"{words}: {some[0].origin}")
+            origin = some[0].origin
+            lines.append(f"{words}: {origin.parent.name}/{origin.name}")
         elif some:
-            folders = sorted({str(task.origin.parent) for task in some})
+            folders = sorted({f"{task.origin.parent.name}/" for task in some})
             lines.append(f"{words}, {len(some)} of {len(tasks)}: {', '.join(folders[:2])}")
     lines += dict.fromkeys(reason for task in tasks for reason in task.verdict.reasons)
     if not lines:
@@ -68,7 +70,7 @@ def _say_sums(tasks: Sequence[Task], session: Session) -> None:
     used = [task for task in tasks if task.how]
     rest = sum(task.verdict.needed.size for task in tasks if not task.how and not task.taken)
     size = in_bytes(sum(task.verdict.needed.size for task in used))
-    session.say(f"{len(used)} of {len(tasks)} files come from ComfyUI ({size}); {in_bytes(rest)} do not.")
+    session.say(f"{len(used)} of {len(tasks)} files come from ComfyUI ({size}); {in_bytes(rest)} are left.")
     if any(task.how == "converted" for task in tasks):
         session.note(
             "Converted files have upstream's names, shapes and types. The numbers are ComfyUI's file's own: "

@@ -51,9 +51,11 @@ def read_tensors(path: Path) -> tuple[Tensor, ...]:
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         head = stream.read(_HEAD)
-        check_impostor(head, size)
-        length = struct.unpack_from("<Q", head)[0] if len(head) >= 8 else 0
-        if not 2 <= length <= _LONGEST_HEADER or head[8:9] != b"{":
+        if head[8:9] != b"{":  # only then: a length can have the bytes with which a web page begins
+            check_impostor(head, size)
+            raise DamagedFile("is no safetensors file")
+        (length,) = struct.unpack_from("<Q", head)
+        if not 2 <= length <= _LONGEST_HEADER:
             raise DamagedFile("is no safetensors file")
         if 8 + length > size:
             raise DamagedFile(f"is cut off at {size} bytes, within its header")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,8 +143,8 @@ def test_a_folder_of_tensor_files_is_linked_file_by_file(models, ckpt):
     adopted, said = take(models, [hub_file(*pair) for pair in files.items()], ckpt)
     assert [(one.path, one.how) for one in adopted] == [(path, "linked") for path in files]
     assert {path: (ckpt / path).read_bytes() for path in files} == files
-    assert f"{POSE_MODEL} (4 files)" in said
-    assert "the same file, 4 of 4" in said
+    assert f"{POSE_MODEL}, 33 bytes in 4 files" in said
+    assert "the same file, 4 of 4: pose/" in said
 
 
 def test_onnx_runtime_gets_no_links_into_several_folders(models, ckpt):
@@ -241,6 +243,41 @@ def test_broken_off_in_a_conversion_a_rerun_finishes(models, ckpt, monkeypatch):
     assert [(one.path, one.how) for one in adopted] == [(DETECTOR, "linked"), (checkout.VAE, "converted")]
     check_torch_file(ckpt / checkout.VAE)
     assert not list(ckpt.rglob("*.unfinished"))
+
+
+STOPS_HALFWAY = """
+import sys, time
+from pathlib import Path
+from rich.console import Console
+from engines.wan22 import checkout
+from set_up import torch_file
+from set_up.comfyui import adopt
+from set_up.session import Session
+from tests.set_up.comfyui_tree import SMALL, needed_weights
+whole = torch_file._pieces
+def pieces(stream, tensor, before, total, report):
+    yield from whole(stream, tensor, before, total, report)
+    if before:
+        print("halfway", flush=True)
+        time.sleep(60)
+torch_file._pieces = pieces
+folder, ckpt = map(Path, sys.argv[1:])
+adopt(folder, needed_weights(), ckpt, Session(console=Console(stderr=True)), copy=False, convertible=SMALL)
+"""
+
+
+def test_killed_in_a_conversion_nothing_has_its_name_and_a_rerun_finishes(models, ckpt):
+    write_safetensors(models / "wan_vae_fp32.safetensors", VAE)
+    command = [sys.executable, "-c", STOPS_HALFWAY, str(models), str(ckpt)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "halfway\n"
+        child.kill()
+    assert [path.name for path in ckpt.iterdir()] == [unfinished_path(ckpt / checkout.VAE).name]
+    adopted, _ = take(models, needed_weights(), ckpt)
+    assert [one.path for one in adopted] == [checkout.VAE]
+    assert [path.name for path in ckpt.iterdir()] == [checkout.VAE]
 
 
 # ---------------------------------------------------------------------------------- what is there already

@@ -77,7 +77,7 @@ def test_the_forms_that_comfyui_reads(tmp_path, monkeypatch, text, folders):
         (b"\xff\xfe\x00", "cannot be read"),
         (b"one: 2001-99-99", "cannot be read"),
         (b"!!python/object/apply:os.mkdir [evaluated]", "cannot be read"),
-        (b"[" * 1500, "cannot be read"),
+        (b"[" * 400, "cannot be read"),
         (b"- a\n- b\n", "has no sections"),
         (b"one: text\n", "the section one is not as ComfyUI reads it"),
         (b"one:\n  base_path: [1]\n", "the section one is not as ComfyUI reads it"),

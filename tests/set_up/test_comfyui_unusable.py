@@ -12,6 +12,7 @@ from engines.wan22 import checkout
 from engines.wan22.weights import _PUBLISHED
 from set_up.comfyui import adopt
 from set_up.comfyui_plan import POSE_MODEL
+from set_up.comfyui_safetensors import read_tensors
 from set_up.comfyui_tensors import SAM2, upstream_tensors
 from tests.set_up.comfyui_tree import (
     ITEM_BYTES,
@@ -193,6 +194,14 @@ def test_a_damaged_file_is_named_and_the_others_are_still_used(tmp_path, content
     line = next(line for line in said.getvalue().splitlines() if str(bad) in line)
     assert line.strip().startswith("warning:")
     assert words in line
+
+
+@pytest.mark.parametrize("length", [0x13C, 0x3C20])
+def test_a_header_whose_length_looks_like_a_web_page_is_one_all_the_same(tmp_path, length):
+    text = json.dumps({"a": entry()}).encode().ljust(length)
+    assert struct.pack("<Q", len(text)).lstrip()[:1] == b"<"
+    path = write(tmp_path / "a.safetensors", struct.pack("<Q", len(text)) + text + b"1234")
+    assert [tensor.name for tensor in read_tensors(path)] == ["a"]
 
 
 # ---------------------------------------------------------------------------------------- upstream's lists

@@ -406,3 +406,13 @@ def test_a_file_of_weights_is_never_unpickled(job):
     write_torch_file(job.ckpt_dir / T5, bomb)
     (job.ckpt_dir / "Wan2.1_VAE.pth").write_bytes(b"\x80\x02" + bomb)
     assert found(job) == []
+
+
+@pytest.mark.parametrize("first", [0x3C, 0x20, 0x0A])
+def test_a_header_whose_length_begins_like_a_page_is_no_page(tmp_path, first):
+    """The length is little-endian: 0x3c20 bytes of header begin with a space and then '<'."""
+    for length in ((first << 8) | 0x20, (0x3C << 8) | first):
+        header = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+        path = tmp_path / f"{length}.safetensors"
+        path.write_bytes(struct.pack("<Q", length) + header.ljust(length) + bytes(4))
+        assert safetensors_names(path) == {"x"}
