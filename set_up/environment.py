@@ -24,7 +24,7 @@ from set_up.environment_versions import SAM2, constraints_file, lines_of, packag
 from set_up.errors import SetUpError
 from set_up.half_installed import remove_half_installed
 from set_up.session import Session
-from set_up.torch_choice import TORCH_VERSIONS, TorchChoice, choose_torch
+from set_up.torch_choice import TORCH_VERSIONS, TorchChoice, choice_from, choose_torch
 
 _PIP: Final = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--timeout", "60")
 _NO_COMPILER: Final = {"SAM2_BUILD_CUDA": "0"}
@@ -97,6 +97,9 @@ def _folder(wan22_dir: Path) -> Path:
 
 
 def _torch(request: EnvironmentRequest, marker: Marker) -> TorchChoice:
+    """The build that was asked for; without a word of where from, the place of the last time is kept."""
+    if request.torch_index is None and (place := marker.torch_index(cpu=request.cpu)):
+        return choice_from(place, cpu=request.cpu)
     return choose_torch(index=request.torch_index, cpu=request.cpu, installed=marker.torch_tag)
 
 
@@ -171,7 +174,7 @@ class _Work:
         self._session.run(
             self._plan.torch_itself(), doing="Installing torch", remedy=f"{_AGAIN} For torch: --torch_index."
         )
-        return {"torch_tag": torch.tag}
+        return {"torch": {"tag": torch.tag, "index": torch.index, "cpu": self._plan.cpu}}
 
     def _install_packages(self) -> Mapping[str, object]:
         self._session.run(self._plan.tools(), doing="Installing setuptools", remedy=_AGAIN)

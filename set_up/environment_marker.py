@@ -34,9 +34,13 @@ class Marker:
 
     @property
     def torch_tag(self) -> str | None:
-        """The build of torch that was installed, such as cu128."""
-        tag = self._content.get("torch_tag")
-        return tag if isinstance(tag, str) and tag else None
+        """The build of torch that was installed, such as cu128; None where that was not chosen by us."""
+        return self._torch().get("tag") or None
+
+    def torch_index(self, *, cpu: bool) -> str | None:
+        """Where torch was taken from at a user's word; None where that was not said, or not for this."""
+        torch = self._torch()
+        return torch.get("index") if torch.get("cpu") == cpu else None
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -73,6 +77,10 @@ class Marker:
         kept = STEPS[: STEPS.index(step)]
         self._content["steps"] = {name: key for name, key in self._steps().items() if name in kept}
         self._write()
+
+    def _torch(self) -> Mapping[str, Any]:
+        torch = self._content.get("torch")
+        return torch if isinstance(torch, dict) else {}
 
     def _steps(self) -> dict[str, str]:
         steps = self._content.get("steps")

@@ -47,6 +47,8 @@ class TorchChoice:
     """Such as cu128 or cpu; empty where an index of one's own decides."""
     options: tuple[str, ...]
     """For pip: where to look."""
+    index: str | None = None
+    """Address or folder that was named in place of PyTorch's own; a folder by its whole path."""
     why: str
     """The end of a sentence: "torch 2.8.0 for CUDA 12.8: ..."."""
     notes: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ def choose_torch(*, index: str | None, cpu: bool, installed: str | None = None) 
     """The build for this machine, or the one that was asked for.
 
     Args:
-        index: the address of a package index, or a folder of wheels, in place of PyTorch's own.
+        index: the address of a package index, or a folder with wheels, in place of PyTorch's own.
         cpu: no CUDA.
         installed: tag of the build that is there already; it stays if it can serve this machine.
 
@@ -81,6 +83,18 @@ def choose_torch(*, index: str | None, cpu: bool, installed: str | None = None) 
     if driver is None:
         return _without_driver(installed)
     return _for_driver(driver, installed)
+
+
+def choice_from(index: str, *, cpu: bool) -> TorchChoice:
+    """Whatever build an index of one's own has; a folder is not looked at."""
+    notes = _ON_CPU if cpu else ()
+    if "://" in index:
+        return TorchChoice(
+            tag="", index=index, options=("--index-url", index), why=f"from {index}", notes=notes
+        )
+    folder = str(Path(index).expanduser().resolve())
+    options = ("--no-index", "--find-links", folder)
+    return TorchChoice(tag="", index=folder, options=options, why=f"from {folder}", notes=notes)
 
 
 def driver_cuda() -> tuple[int, int] | None:
@@ -132,18 +146,13 @@ def _index_of(tag: str) -> tuple[str, ...]:
 
 
 def _from(index: str, cpu: bool) -> TorchChoice:
-    notes = _ON_CPU if cpu else ()
-    if "://" in index:
-        return TorchChoice(tag="", options=("--index-url", index), why=f"from {index}", notes=notes)
-    folder = Path(index).expanduser()
-    if not folder.is_dir():
+    if "://" not in index and not Path(index).expanduser().is_dir():
         raise SetUpError(
             f"--torch_index: {index} is neither the address of a package index nor a folder.",
             "Give an address (https://...) or a folder with the wheels of torch and of all that it needs.",
             wrong_request=True,
         )
-    options = ("--no-index", "--find-links", str(folder.resolve()))
-    return TorchChoice(tag="", options=options, why=f"from the folder {folder}", notes=notes)
+    return choice_from(index, cpu=cpu)
 
 
 def _without_driver(installed: str | None) -> TorchChoice:

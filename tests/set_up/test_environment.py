@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from set_up.environment_space import check_space
 from set_up.errors import WRONG_REQUEST, SetUpError
 from set_up.half_installed import remove_half_installed
 from set_up.session import Session
+from set_up.torch_choice import TORCH_VERSIONS
 from tests.set_up.made_wheels import make_wheel, make_wheelhouse
 from tests.standin import MACHINE
 
@@ -108,7 +110,7 @@ def test_everything_that_upstream_imports_is_there_in_our_versions(made) -> None
 def test_steps_are_remembered_and_the_order_is_torch_packages_sam2(made) -> None:
     request, recorder = made
     content = remembered(request)
-    assert content["torch_tag"] == "cu128"
+    assert content["torch"] == {"tag": "cu128", "index": None, "cpu": False}
     assert isinstance(content["steps"], dict) and list(content["steps"]) == list(STEPS)
     order = [
         "-m venv",
@@ -132,6 +134,7 @@ def test_a_second_run_asks_nothing_of_pip(made) -> None:
     assert again.commands == []
 
 
+@pytest.mark.long
 def test_other_versions_than_were_installed_are_named_and_put_right(made, wheels) -> None:
     request, _ = made
     make_wheel(wheels, "einops", "0.1.0")
@@ -280,6 +283,25 @@ def test_from_cuda_to_cpu_and_back(tmp_path) -> None:
         assert packages["torch"] == f"2.8.0+{torch}"
         assert {name for name in packages if name.startswith("onnxruntime")} == {onnx}
         assert environment_in_place(request)
+
+
+@pytest.mark.long
+def test_a_folder_of_ones_own_for_torch_is_remembered(tmp_path) -> None:
+    folder = tmp_path / "torches"
+    folder.mkdir()
+    for name, version in TORCH_VERSIONS.items():
+        make_wheel(folder, name, f"{version}+own")
+    request = EnvironmentRequest(wan22_dir=tmp_path, torch_index=str(folder))
+    packages = probe_interpreter(make_environment(request, Recorder().session)).packages
+    assert packages["torch"] == "2.8.0+own"
+    shutil.rmtree(folder)
+    unnamed = EnvironmentRequest(wan22_dir=tmp_path)
+    assert environment_in_place(unnamed)
+    again = Recorder()
+    make_environment(unnamed, again.session)
+    assert again.commands == []
+    with pytest.raises(SetUpError, match="neither"):
+        make_environment(request, Recorder().session)
 
 
 @pytest.mark.long

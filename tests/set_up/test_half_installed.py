@@ -7,6 +7,7 @@ import os
 import subprocess
 import venv
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -44,8 +45,16 @@ DAMAGES: Final[dict[str, Callable[[Path], None]]] = {
 }
 
 
+def a_pip() -> Path:
+    """The pip of the Python that runs the tests, else the one inside Python, which is slower."""
+    spec = find_spec("pip")
+    if spec is not None and spec.origin:
+        return Path(spec.origin).parent
+    return next((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")) / "pip"
+
+
 class Environment:
-    """A virtual environment with the pip that comes with Python, and a folder of wheels for it."""
+    """A virtual environment, a real pip that works on it, and a folder of wheels for it."""
 
     def __init__(self, folder: Path) -> None:
         self.wheels = folder / "wheels"
@@ -53,8 +62,7 @@ class Environment:
         venv.create(folder / "environment", with_pip=False, symlinks=os.name != "nt")
         self.python = interpreter_in(folder / "environment")
         self.site = next((folder / "environment").glob("**/site-packages"))
-        bundled = next((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
-        self._pip = [str(self.python), str(bundled / "pip"), "install", "--no-index", "--find-links"]
+        self._pip = [str(self.python), str(a_pip()), "install", "--no-index", "--find-links"]
 
     def install(self, *names: str) -> str:
         command = [*self._pip, str(self.wheels), "--disable-pip-version-check", "--no-compile", *names]
