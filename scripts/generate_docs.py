@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 import config
 from commands.command_line import run_option_help
 from engines import load_all_findings
+from scripts.memory_tables import gpu_table, host_table
 
 _STAGES = {
     config.PREPROCESSING: "1",
@@ -22,7 +23,7 @@ _STAGES = {
     config.FINISHING: "finish",
     config.MASKING: "mask",
 }
-BEGIN, END = "<!-- flags: written by scripts/generate_docs.py -->", "<!-- end of flags -->"
+_BEGIN, _END = "<!-- {0}: written by scripts/generate_docs.py -->", "<!-- end of {0} -->"
 
 
 def flag_tables() -> str:
@@ -50,10 +51,21 @@ def flag_tables() -> str:
 
 
 def with_flags(text: str) -> str:
-    """A document with the block between the two marks written anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{flag_tables()}\n{END}{after}"
+    """The README with its tables of flags written anew."""
+    return _with_block(text, "flags", flag_tables())
+
+
+def with_memory(text: str) -> str:
+    """docs/install.md with its two calculated tables written anew."""
+    return _with_block(_with_block(text, "GPU memory", gpu_table()), "host memory", host_table())
+
+
+def _with_block(text: str, name: str, block: str) -> str:
+    """A document with the block between the two marks of that name written anew."""
+    begin, end = _BEGIN.format(name), _END.format(name)
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{block}\n{end}{after}"
 
 
 _AREAS = {
@@ -95,9 +107,10 @@ def findings_page() -> str:
 
 
 def main() -> int:
-    """Write the README's flags and the page of findings."""
-    readme = ROOT / "README.md"
-    readme.write_text(with_flags(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the README's flags, the memory that install.md calculates, and the page of findings."""
+    for name, renewed in (("README.md", with_flags), ("docs/install.md", with_memory)):
+        page = ROOT / name
+        page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs" / "findings.md").write_text(findings_page(), encoding="utf-8")
     return 0
 
