@@ -69,7 +69,7 @@ class HuggingFace:
 
     def _request(self, url: str, headers: dict[str, str]) -> contextlib.AbstractContextManager[Any]:
         session = self._utils.get_session()
-        if hasattr(session, "stream"):  # httpx, from 1.0 on; it follows redirects as requests does
+        if callable(getattr(session, "stream", None)):  # httpx, from 1.0 on; of requests it is a flag
             stream: contextlib.AbstractContextManager[Any] = session.stream(
                 "GET", url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True
             )

@@ -6,43 +6,35 @@ sizes against the free disk; then the download. Each file enters the manifest wh
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.machine import free_space
 from engines.preview.models import ModelsMissing, check_models, fetch_models
 from engines.wan22 import checkout
-from execution.lock import FolderBusy, hold
-from execution.record import HIDDEN_FOLDER
 from execution.words import duration
 from set_up.errors import SetUpError
 from set_up.session import Session
 from set_up.weights_adopting import adopt_from_comfyui, adopt_what_is_there
+from set_up.weights_checks import (
+    check_access,
+    check_address,
+    check_disk,
+    check_shards,
+    check_writable,
+    held,
+    say_what_is_missing,
+)
 from set_up.weights_downloads import download
-from set_up.weights_hub import HUGGING_FACE, Hub, HubError, Listing, failed_listing, hub_named, refused
-from set_up.weights_manifest import FROM_HUB, Manifest, Repository
-from set_up.weights_needed import DEFAULT_FEATURES, FEATURES, PREVIEW, Needed, Part, needed_files, parts_of
+from set_up.weights_hub import HUGGING_FACE, Hub, HubError, Listing, failed_listing, hub_named
+from set_up.weights_manifest import FROM_HUB, Keeper, Manifest, Repository
+from set_up.weights_needed import DEFAULT_FEATURES, PREVIEW, Needed, Part, needed_files, parts_of
+from set_up.weights_needed import FEATURES as FEATURES
 from set_up.weights_progress import in_bytes
-from set_up.weights_transfer import Patience, bytes_here
+from set_up.weights_transfer import Patience
 from set_up.weights_verifying import check_known, verify
 
-__all__ = [
-    "DEFAULT_FEATURES",
-    "FEATURES",
-    "WeightsRequest",
-    "fetch_weights",
-    "verify_weights",
-    "weights_in_place",
-]
-
-_SECONDS_BETWEEN_WRITES = 1.0
-_LARGE = 2**26
-"""A file of this size is written into the manifest at once."""
-_SHOWN = 12
 _TRIES_TO_REACH = 2
 
 
@@ -74,7 +66,7 @@ def verify_weights(request: WeightsRequest, session: Session) -> bool:
         SetUpError: there is no manifest, or another run is at work.
     """
     check_known(request.ckpt_dir)
-    with _held(request, session):
+    with held(request.ckpt_dir, dry_run=session.dry_run):
         return verify(request.ckpt_dir, session)
 
 
@@ -87,12 +79,13 @@ def fetch_weights(request: WeightsRequest, session: Session, patience: Patience 
     if weights_in_place(request):
         session.say(f"all files for {', '.join(request.features)} are in place in {request.ckpt_dir}")
         return
+    check_address(request.mirror)
     if _preview_is_missing(request):
         _fetch_preview(session)
     if _has_parts(request):
         return
-    _check_writable(request.ckpt_dir)
-    with _held(request, session):
+    check_writable(request.ckpt_dir)
+    with held(request.ckpt_dir, dry_run=session.dry_run):
         _fetch_parts(request, session, patience or Patience.usual())
 
 
@@ -103,49 +96,74 @@ def _has_parts(request: WeightsRequest) -> bool:
     )
 
 
-# --------------------------------------------------------------------------------------------- the steps
+# ----------------------------------------------------------------------------------------- the official model
 
 
 def _fetch_parts(request: WeightsRequest, session: Session, patience: Patience) -> None:
     hub = hub_named(request.source, request.mirror)
-    manifest = Manifest.read(request.ckpt_dir)
     listings = _listings(request, hub, session, patience)
     of_part = {
         part: needed_files(part, listings[part.repository], hub.name) for part in parts_of(request.features)
     }
     needed = list({one.file.path: one for files in of_part.values() for one in files}.values())
-    keep = _Keeper(manifest, session)
-    with keep:
-        missing = [one for one in needed if not _is_done(one, manifest)]
-        missing = adopt_what_is_there(missing, manifest, session, keep.add)
-        if request.from_comfyui is not None:
-            missing = adopt_from_comfyui(
-                request.from_comfyui, missing, manifest, session, keep, copy=request.copy
-            )
-        _say_what_is_missing(missing, needed, request, session)
-        _check_disk(missing, request.ckpt_dir)
+    manifest = Manifest.read(request.ckpt_dir)
+    with Keeper(manifest, dry_run=session.dry_run) as keeper:
+        missing = _without_a_download(request, needed, manifest, keeper, session)
+        say_what_is_missing(missing, needed, request.ckpt_dir, session)
+        check_disk(missing, request.ckpt_dir, session)
         if session.dry_run:
             return
         if missing:
-            _check_access(missing, hub)
+            check_access(missing, hub)
             download(
                 missing,
                 hub,
                 request.ckpt_dir,
                 session,
                 patience,
-                lambda one, sha256: keep.add(one, sha256, FROM_HUB, one.repository),
+                lambda one, sha256: keeper.add(one.file, sha256, FROM_HUB, one.repository),
             )
-        _check_shards(request, hub)
-        for name, listing in listings.items():
-            asked = request.revision if name == checkout.WEIGHTS_REPOSITORY else None
-            manifest.repositories[name] = Repository(
-                source=request.source, revision=asked, commit=listing.commit
-            )
-        for part, files in of_part.items():
-            manifest.features[part.feature] = [one.file.path for one in files]
+        check_shards(needed, request.ckpt_dir, hub)
+        _note_as_complete(manifest, request, listings, of_part)
     total = sum(one.file.size for one in needed)
     session.say(f"verified: {len(needed)} files, {in_bytes(total)}, in {request.ckpt_dir}")
+
+
+def _without_a_download(
+    request: WeightsRequest, needed: Sequence[Needed], manifest: Manifest, keeper: Keeper, session: Session
+) -> list[Needed]:
+    """What is still missing after a look at what there is."""
+    missing = [one for one in needed if not _is_done(one, manifest)]
+    missing, wrong = adopt_what_is_there(missing, request.ckpt_dir, session, keeper)
+    if request.from_comfyui is not None and missing:
+        missing = adopt_from_comfyui(
+            request.from_comfyui, missing, request.ckpt_dir, session, keeper, copy=request.copy
+        )
+    for one in missing:
+        if one.file.path in wrong:
+            session.warn(f"{one.file.path} {wrong[one.file.path]}: it is fetched again")
+    return missing
+
+
+def _is_done(one: Needed, manifest: Manifest) -> bool:
+    known = manifest.files.get(one.file.path)
+    return known is not None and known.is_for(one.file) and manifest.stands(one.file.path)
+
+
+def _note_as_complete(
+    manifest: Manifest,
+    request: WeightsRequest,
+    listings: Mapping[str, Listing],
+    of_part: Mapping[Part, Sequence[Needed]],
+) -> None:
+    for name, listing in listings.items():
+        asked = request.revision if name == checkout.WEIGHTS_REPOSITORY else None
+        manifest.repositories[name] = Repository(source=request.source, revision=asked, commit=listing.commit)
+    for part, files in of_part.items():
+        manifest.features[part.feature] = [one.file.path for one in files]
+
+
+# ------------------------------------------------------------------------------------------------- the lists
 
 
 def _listings(request: WeightsRequest, hub: Hub, session: Session, patience: Patience) -> dict[str, Listing]:
@@ -181,9 +199,7 @@ def _listing(
             time.sleep(seconds)
 
 
-def _is_done(one: Needed, manifest: Manifest) -> bool:
-    known = manifest.files.get(one.file.path)
-    return known is not None and known.is_for(one.file) and manifest.stands(one.file.path)
+# ----------------------------------------------------------------------------------------------- the preview
 
 
 def _fetch_preview(session: Session) -> None:

@@ -2,66 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from execution.weights_hashes import hash_files
 from set_up.errors import SetUpError
 from set_up.hub_files import git_sha1_of
 from set_up.session import Session
-from set_up.weights_manifest import WAS_THERE, Manifest
+from set_up.weights_manifest import WAS_THERE, Keeper
 from set_up.weights_needed import Needed
 from set_up.weights_progress import Bar
 
-Note = Callable[[Needed, str, str, str], None]
-"""(file, its SHA-256, origin, where it came from)"""
-
-
-class Keeper(Protocol):
-    """Writes verified files into the manifest."""
-
-    def add(self, one: Needed, sha256: str, origin: str, came_from: str) -> None: ...
-
 
 def adopt_what_is_there(
-    missing: Sequence[Needed], manifest: Manifest, session: Session, note: Note
-) -> list[Needed]:
-    """Hash files that lie in their places; those that are right need no download. Returns the others.
+    missing: Sequence[Needed], ckpt_dir: Path, session: Session, keeper: Keeper
+) -> tuple[list[Needed], dict[str, str]]:
+    """Hash files that lie in their places; those that are right need no download.
 
-    A wrong file is left where it is until the right one has come.
+    Returns:
+        Those that are still missing, and of each that is there and wrong, what is. A wrong file is left where
+        it is until the right one has come.
 
     Raises:
         SetUpError: one cannot be read.
     """
-    there = {manifest.ckpt_dir / one.file.path: one for one in missing}
-    same_size = {path: one for path, one in there.items() if _size(path) == one.file.size}
-    for path, one in there.items():
-        if path not in same_size and path.is_file():
-            session.warn(f"{one.file.path} has {_size(path)} bytes, not {one.file.size}: fetching it again")
+    sizes = {one.file.path: _size(ckpt_dir / one.file.path) for one in missing}
+    wrong = {
+        one.file.path: f"has {sizes[one.file.path]} bytes, the hub's has {one.file.size}"
+        for one in missing
+        if sizes[one.file.path] not in (None, one.file.size)
+    }
+    candidates = {ckpt_dir / one.file.path: one for one in missing if sizes[one.file.path] == one.file.size}
     if session.dry_run:
-        if same_size:
-            session.say(f"{len(same_size)} files that are there would be hashed, and kept if they are right")
-        return [one for path, one in there.items() if path not in same_size]
+        if candidates:
+            session.say(f"{len(candidates)} files that are there would be hashed, and kept if they are right")
+        return [one for one in missing if sizes[one.file.path] != one.file.size], wrong
     right: set[str] = set()
 
     def found(path: Path, sha256: str) -> None:
-        one = same_size[path]
+        one = candidates[path]
         if _is_right(path, one, sha256):
             right.add(one.file.path)
-            note(one, sha256, WAS_THERE, str(path.resolve()) if path.is_symlink() else "")
+            keeper.add(one.file, sha256, WAS_THERE, str(path.resolve()) if path.is_symlink() else "")
         else:
-            session.warn(f"{one.file.path} is not the hub's file (its hash differs): fetching it again")
+            wrong[one.file.path] = "is not the hub's file (its hash is another)"
 
-    total = sum(one.file.size for one in same_size.values())
+    total = sum(one.file.size for one in candidates.values())
     try:
         with Bar("hashing what is there", total, session) as bar:
-            hash_files(list(same_size), lambda done, _: bar.show(done), found)
+            hash_files(list(candidates), lambda done, _: bar.show(done), found)
     except OSError as error:
         raise SetUpError(
             f"A file that is there cannot be read: {error}.", "Mend or remove it, then run it again."
         ) from error
-    return [one for one in missing if one.file.path not in right]
+    return [one for one in missing if one.file.path not in right], wrong
 
 
 def _size(path: Path) -> int | None:
@@ -78,27 +72,20 @@ def _is_right(path: Path, one: Needed, sha256: str) -> bool:
 
 
 def adopt_from_comfyui(
-    folder: Path,
-    missing: Sequence[Needed],
-    manifest: Manifest,
-    session: Session,
-    keeper: Keeper,
-    *,
-    copy: bool,
+    folder: Path, missing: Sequence[Needed], ckpt_dir: Path, session: Session, keeper: Keeper, *, copy: bool
 ) -> list[Needed]:
     """Link, copy or convert what a ComfyUI folder has. Returns what is still missing.
 
     Raises:
-        SetUpError: the folder is none.
+        SetUpError: the folder is none, or a file cannot be put into place.
     """
-    from set_up import comfyui
+    from set_up.comfyui import adopt
 
     by_path = {one.file.path: one for one in missing}
     files = [one.file for one in missing]
-    adopted = comfyui.adopt(folder, files, manifest.ckpt_dir, session, copy=copy)
     taken = set()
-    for one in adopted:
+    for adopted in adopt(folder, files, ckpt_dir, session, copy=copy):
         if not session.dry_run:
-            keeper.add(by_path[one.path], one.sha256, one.how, str(one.origin))
-        taken.add(one.path)
+            keeper.add(by_path[adopted.path].file, adopted.sha256, adopted.how, str(adopted.origin))
+        taken.add(adopted.path)
     return [one for one in missing if one.file.path not in taken]

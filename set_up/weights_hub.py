@@ -32,8 +32,16 @@ class HubError(Exception):
     that the hub asks to wait.
     """
 
-    def __init__(self, text: str, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        *,
+        not_understood: bool = False,
+    ) -> None:
         super().__init__(without_secrets(text))
+        self._not_understood = not_understood
         self.status = status
         self.retry_after = retry_after
 
@@ -45,7 +53,9 @@ class HubError(Exception):
     @property
     def may_pass(self) -> bool:
         """Whether the same request can go well a little later."""
-        return self.status is None or self.status in (408, 425, 429) or self.status >= 500
+        if self.status is None:
+            return not self._not_understood
+        return self.status in (408, 425, 429) or self.status >= 500
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,8 @@ def error_of(error: Exception) -> HubError:
     text = " ".join(str(error).split())[:_LONGEST_TEXT]
     if isinstance(status, int):
         return HubError(f"the hub answered {status}: {text}", status, asked)
-    return HubError(f"{type(error).__name__}: {text}")
+    not_understood = isinstance(error, (TypeError, AttributeError, LookupError))
+    return HubError(f"{type(error).__name__}: {text}", not_understood=not_understood)
 
 
 def seconds_asked(header: str | None) -> float | None:

@@ -6,7 +6,9 @@ modification time are still those. So a second run needs no hub and reads no fil
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,9 +16,13 @@ from typing import Any, Final
 
 from engines.wan22 import checkout
 from execution.record import HIDDEN_FOLDER, write_json
+from set_up.errors import SetUpError
 from set_up.hub_files import HubFile
 
 _SCHEMA: Final = 1
+_SECONDS_BETWEEN_WRITES: Final = 1.0
+_LARGE: Final = 2**26
+"""A file of this size is written into the manifest at once."""
 FROM_HUB, WAS_THERE = "hub", "was there"
 
 
@@ -127,3 +133,38 @@ class Manifest:
 def manifest_path(ckpt_dir: Path) -> Path:
     """Where the manifest of a checkpoint folder is."""
     return ckpt_dir / HIDDEN_FOLDER / "weights.json"
+
+
+class Keeper:
+    """Notes verified files, and writes the manifest seldom enough to cost nothing, and at the end."""
+
+    def __init__(self, manifest: Manifest, *, dry_run: bool) -> None:
+        self._manifest = manifest
+        self._dry_run = dry_run
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        with contextlib.suppress(SetUpError) if kind else contextlib.nullcontext():
+            self._write()
+
+    def add(self, file: HubFile, sha256: str, origin: str, came_from: str) -> None:
+        """Note a file that was verified just now.
+
+        Raises:
+            SetUpError: the manifest cannot be written.
+        """
+        self._manifest.add(file, sha256, origin, came_from)
+        if file.size >= _LARGE or time.monotonic() - self._last > _SECONDS_BETWEEN_WRITES:
+            self._write()
+
+    def _write(self) -> None:
+        self._last = time.monotonic()
+        if self._dry_run:
+            return
+        try:
+            self._manifest.write()
+        except OSError as error:
+            raise SetUpError(f"The list of verified weights cannot be written: {error}.") from error

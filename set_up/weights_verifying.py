@@ -40,7 +40,10 @@ def verify(ckpt_dir: Path, session: Session) -> bool:
     for name, what in sorted(wrong.items()):
         session.warn(f"{name} {what}")
         del manifest.files[name]
-    manifest.write()
+    try:
+        manifest.write()
+    except OSError as error:
+        raise SetUpError(f"The list of verified weights cannot be written: {error}.") from error
     if wrong:
         session.say("Run the same command without --verify: it fetches these files again, and no others.")
         return False

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import set_up.weights
+import set_up.weights_checks
 from engines.wan22 import checkout
 from execution.lock import hold
 from set_up.errors import SetUpError
@@ -22,7 +23,7 @@ from set_up.weights_hub import HubError
 from set_up.weights_manifest import manifest_path
 from set_up.weights_needed import FLUX_REPOSITORY
 from set_up.weights_transfer import Patience, downloads_folder
-from tests.set_up.hub_server import COMMIT, LISTING, HubServer
+from tests.set_up.hub_server import COMMIT, LISTING, HubServer, Kind
 from tests.set_up.made_weights import (
     ANIMATE,
     BIG,
@@ -104,7 +105,7 @@ class World:
         """What has come of the largest file."""
         return max(downloads_folder(self.ckpt_dir).glob("*.partial"), key=lambda path: path.stat().st_size)
 
-    def manifest(self) -> dict:
+    def manifest(self):
         return json.loads(manifest_path(self.ckpt_dir).read_text())
 
 
@@ -188,7 +189,7 @@ def test_a_dry_run_changes_nothing(world):
 
 
 def test_the_preview_asks_no_hub(world, monkeypatch):
-    asked = []
+    asked: list[object] = []
     monkeypatch.setattr(set_up.weights, "_preview_is_missing", lambda request: not asked)
     monkeypatch.setattr(set_up.weights, "fetch_models", lambda report: asked.append(report))
     world.fetch(features=("preview",))
@@ -380,6 +381,20 @@ def test_a_right_link_is_kept_and_known_by_where_it_leads(world, tmp_path):
     assert other.read_bytes() == bytes(90_000)
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_what_comfyui_has_is_linked_or_copied_and_not_fetched(world, tmp_path, copy):
+    theirs = tmp_path / "ComfyUI" / "models" / "clip_vision" / checkout.CLIP
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes((world.hub.folder / WAN / checkout.CLIP).read_bytes())
+    world.fetch(from_comfyui=tmp_path / "ComfyUI", copy=copy)
+    assert world.is_right()
+    assert not world.hub.fetched(checkout.CLIP)
+    assert (world.ckpt_dir / checkout.CLIP).is_symlink() != copy
+    known = world.manifest()["files"][checkout.CLIP]
+    assert (known["origin"], known["came_from"]) == ("copied" if copy else "linked", str(theirs))
+    assert weights_in_place(world.request())
+
+
 def test_a_folder_in_a_files_place_is_said(world):
     (world.ckpt_dir / BIG).mkdir(parents=True)
     error = world.error()
@@ -400,7 +415,7 @@ def test_a_manifest_that_cannot_be_read_means_hashing_not_fetching(world):
 
 
 def test_too_little_disk_is_said_before_the_first_byte(world, monkeypatch):
-    monkeypatch.setattr(set_up.weights, "free_space", lambda folder: (0, 1_000_000))
+    monkeypatch.setattr(set_up.weights_checks, "free_space", lambda folder: (0, 1_000_000))
     error = world.error()
     assert error.exit_code == 2
     assert "1.5 MB" in str(error)
@@ -413,7 +428,7 @@ def test_what_arrived_earlier_needs_no_room_again(world, monkeypatch):
     world.hub.fail(BIG, "status", times=None, status=503)
     world.error()
     world.hub.reset()
-    monkeypatch.setattr(set_up.weights, "free_space", lambda folder: (0, 600_000))
+    monkeypatch.setattr(set_up.weights_checks, "free_space", lambda folder: (0, 600_000))
     world.fetch()
     assert world.is_right()
 
@@ -479,10 +494,13 @@ def test_errors_of_hubs_hold_no_secrets(monkeypatch):
 # ---------------------------------------------------------------------------------------------- whatever
 
 
+KINDS: tuple[Kind, ...] = ("cut", "wrong bytes", "status", "redirect", "ignore range", "wrong hash")
+
+
 def misbehave(hub: HubServer, rng: random.Random) -> None:
     for name in rng.sample(sorted(ANIMATE), rng.randint(1, 6)):
         for _ in range(rng.randint(1, 4)):
-            kind = rng.choice(["cut", "wrong bytes", "status", "redirect", "ignore range", "wrong hash"])
+            kind: Kind = rng.choice(KINDS)
             hub.fail(
                 name,
                 kind,
