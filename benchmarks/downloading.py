@@ -27,7 +27,7 @@ from engines.wan22 import checkout
 
 if TYPE_CHECKING:
     from set_up.session import Session
-    from set_up.weights import WeightsRequest
+    from set_up.weights.fetching import WeightsRequest
 
 ROUNDS = 7
 LARGE = (
@@ -71,7 +71,7 @@ def _hub(folder: Path) -> Iterator[str]:
 def _download_row(
     client: str, source: str, theirs: Callable[[str, Path], None], folder: Path, url: str
 ) -> Row:
-    from set_up.weights import fetch_weights
+    from set_up.weights.fetching import fetch_weights
 
     def ours(url: str, place: Path) -> None:
         fetch_weights(_request(place, url, source), _session())
@@ -134,7 +134,7 @@ def _in_threads(fetch: Callable[[str], None]) -> None:
 
 
 def _verify_row(folder: Path, url: str) -> Row:
-    from set_up.weights import fetch_weights, verify_weights
+    from set_up.weights.fetching import fetch_weights, verify_weights
 
     program = shutil.which("sha256sum") or shutil.which("shasum")
     if program is None:
@@ -154,7 +154,7 @@ def _verify_row(folder: Path, url: str) -> Row:
 
 
 def _request(place: Path, url: str, source: str) -> WeightsRequest:
-    from set_up.weights import WeightsRequest
+    from set_up.weights.fetching import WeightsRequest
 
     return WeightsRequest(ckpt_dir=place, features=("animate",), mirror=url, source=source)
 

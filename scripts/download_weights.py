@@ -39,7 +39,7 @@ def _download(*, verify: bool, dry_run: bool, verbose: bool, **wanted: Any) -> i
 
     from set_up.errors import FAILED, SetUpError
     from set_up.session import Session
-    from set_up.weights import WeightsRequest, fetch_weights, verify_weights
+    from set_up.weights.fetching import WeightsRequest, fetch_weights, verify_weights
 
     console = Console(stderr=True, highlight=False, emoji=False)
     session = Session(console=console, dry_run=dry_run, verbose=verbose)

@@ -40,10 +40,10 @@ def _main(
     def work() -> int:
         from rich.console import Console
 
-        from set_up.alone import alone_on
-        from set_up.environment import interpreter_of
+        from set_up.alone import alone_on, checkout_lock
+        from set_up.environment.making import interpreter_of
         from set_up.errors import SetUpError
-        from set_up.flash_attn import install_flash_attn
+        from set_up.flash_attn.installing import install_flash_attn
         from set_up.session import Session
 
         console = Console(stderr=True, highlight=False, emoji=False)
@@ -51,7 +51,7 @@ def _main(
         session.part("flash-attn 2")
         try:
             chosen = python or interpreter_of(wan22_dir)
-            with alone_on(wan22_dir, session):
+            with alone_on(checkout_lock(wan22_dir), session):
                 install_flash_attn(chosen, session, wheels_from=wheels_from, community=community)
         except SetUpError as error:
             session.error(error)

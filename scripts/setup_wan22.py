@@ -41,12 +41,12 @@ def _set_up(values: dict[str, Any]) -> int:
 
     import config
     from commands.examining import examine, show
-    from set_up.environment import EnvironmentRequest
+    from set_up.environment.making import EnvironmentRequest
     from set_up.errors import SetUpError
     from set_up.everything import SetUpRequest, set_up
     from set_up.repository import RepositoryRequest
     from set_up.session import Session
-    from set_up.weights import WeightsRequest
+    from set_up.weights.fetching import WeightsRequest
 
     console = Console(stderr=True, highlight=False, emoji=False)
     session = Session(console=console, dry_run=values["dry_run"], verbose=values["verbose"])

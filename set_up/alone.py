@@ -12,9 +12,19 @@ from set_up.errors import SetUpError
 from set_up.session import Session
 
 
+def checkout_lock(wan22_dir: Path) -> Path:
+    """The lock file of a checkout's set-up. It lies beside it: a clone needs an empty place."""
+    return wan22_dir.parent / HIDDEN_FOLDER / f"{wan22_dir.name}.set_up.lock"
+
+
+def weights_lock(ckpt_dir: Path) -> Path:
+    """The lock file of the weights' set-up."""
+    return ckpt_dir / HIDDEN_FOLDER / "set_up.lock"
+
+
 @contextmanager
-def alone_on(folder: Path, session: Session) -> Iterator[None]:
-    """Hold the lock of a folder's set-up; a dry run takes none. The lock lies beside the folder.
+def alone_on(lock: Path, session: Session) -> Iterator[None]:
+    """Hold a lock file; a dry run takes none.
 
     Raises:
         SetUpError: another set-up holds it; who, and since when.
@@ -23,7 +33,7 @@ def alone_on(folder: Path, session: Session) -> Iterator[None]:
         yield
         return
     try:
-        with hold(folder.parent / HIDDEN_FOLDER / f"{folder.name}.set_up.lock"):
+        with hold(lock):
             yield
     except FolderBusy as busy:
         raise SetUpError(str(busy)) from busy

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from set_up.alone import alone_on
-from set_up.environment import EnvironmentRequest, interpreter_of, make_environment
+from set_up.alone import alone_on, checkout_lock
+from set_up.environment.making import EnvironmentRequest, interpreter_of, make_environment
 from set_up.errors import SetUpError
-from set_up.flash_attn import install_flash_attn
+from set_up.flash_attn.installing import install_flash_attn
 from set_up.repository import RepositoryRequest, set_up_repository
 from set_up.session import Session
-from set_up.weights import WeightsRequest, fetch_weights
+from set_up.weights.fetching import WeightsRequest, fetch_weights
 
 REPOSITORY, ENVIRONMENT, FLASH_ATTN, WEIGHTS = "repo", "env", "flash_attn", "weights"
 PARTS: Final = (REPOSITORY, ENVIRONMENT, FLASH_ATTN, WEIGHTS)
@@ -56,7 +56,7 @@ def set_up(request: SetUpRequest, session: Session) -> dict[str, SetUpError]:
         WEIGHTS: lambda: fetch_weights(request.weights, session),
     }
     failed: dict[str, SetUpError] = {}
-    with alone_on(request.repository.wan22_dir, session):
+    with alone_on(checkout_lock(request.repository.wan22_dir), session):
         for part in request.parts:
             session.part(_TITLES[part])
             if missing := [name for name in _NEEDS.get(part, ()) if name in failed]:

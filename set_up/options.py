@@ -11,7 +11,7 @@ import click
 
 from config import DEFAULTS, SETTINGS, nearest
 from engines.wan22 import checkout
-from set_up.weights_needed import DEFAULT_FEATURES, FEATURES
+from set_up.weights.needed import DEFAULT_FEATURES, FEATURES
 
 SPELLING: Final = {
     "help_option_names": ["--help", "-h"],

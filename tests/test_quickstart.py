@@ -33,7 +33,11 @@ PYTHON = Path("bin/python")
 def test_it_needs_only_the_standard_library():
     source = "import sys; sys.path.insert(0, 'scripts'); import quickstart; print(*sys.modules)"
     isolated = subprocess.run(
-        [sys.executable, "-S", "-c", source], cwd=quickstart.ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-c", source],
+        cwd=own_environment.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     loaded = {name.partition(".")[0] for name in isolated.stdout.split()}
     assert loaded - set(sys.stdlib_module_names) <= {"quickstart", "set_up", "__main__"}

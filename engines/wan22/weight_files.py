@@ -70,7 +70,8 @@ def safetensors_names(path: Path) -> frozenset[str]:
         size = os.fstat(stream.fileno()).st_size
         head = stream.read(8)
         begin = stream.read(_HEAD)
-        if not begin.startswith(b"{"):  # else it is none, though its length may begin with the letter of a page
+        # A header that begins as one is none of the others, though its length may begin like a page.
+        if not begin.startswith(b"{"):
             check_impostor(head + begin, size)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 2 <= length <= _LARGEST_HEADER:

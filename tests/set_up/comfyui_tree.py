@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 
 from engines.wan22 import checkout
-from set_up.comfyui_tensors import SAM2, Convertible
-from set_up.hub_files import HubFile
+from set_up.comfyui.tensors import SAM2, Convertible
 from set_up.session import Session
+from set_up.weights.hub_files import HubFile
 
 ITEM_BYTES = {
     "F64": 8,

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 from engines.wan22 import checkout
-from set_up.weights_needed import FLUX_REPOSITORY
+from set_up.weights.needed import FLUX_REPOSITORY
 
 BIG = "diffusion_pytorch_model-00001-of-00002.safetensors"
 BIG_SIZE = 1_200_000

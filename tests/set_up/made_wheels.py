@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from set_up.environment_imports import modules_to_import
-from set_up.environment_versions import constraints_file
-from set_up.torch_choice import TORCH_VERSIONS
+from set_up.environment.imports import modules_to_import
+from set_up.environment.torch_choice import TORCH_VERSIONS
+from set_up.environment.versions import constraints_file
 
 MODULES: Final = {
     "antlr4-python3-runtime": "antlr4", "dashscope": "dashscope", "flash-attn": "flash_attn",

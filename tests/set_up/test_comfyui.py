@@ -13,13 +13,13 @@ import pytest
 from engines.wan22 import checkout
 from engines.wan22.weight_files import check_torch_file
 from masks.sam2_tensors import tensor_shapes
-from set_up import comfyui, torch_file
-from set_up.comfyui import Adopted, adopt
-from set_up.comfyui_plan import POSE_MODEL
-from set_up.comfyui_tensors import SAM2
+from set_up.comfyui import adopting, torch_file
+from set_up.comfyui.adopting import Adopted, adopt
+from set_up.comfyui.plan import POSE_MODEL
+from set_up.comfyui.tensors import SAM2
+from set_up.comfyui.torch_file import unfinished_path
 from set_up.errors import SetUpError
-from set_up.hub_files import HubFile
-from set_up.torch_file import unfinished_path
+from set_up.weights.hub_files import HubFile
 from tests.set_up.comfyui_tree import (
     SMALL,
     TEXT,
@@ -110,7 +110,7 @@ def test_copy_copies_and_comfyui_is_as_it_was(models, ckpt):
 
 def test_a_file_that_changes_while_it_is_copied_gets_no_name(models, ckpt, monkeypatch):
     origin = write(models / "yolov10m.onnx", b"a detector")
-    monkeypatch.setattr(comfyui, "show", lambda tasks, on: origin.write_bytes(b"A detector"))
+    monkeypatch.setattr(adopting, "show", lambda tasks, on: origin.write_bytes(b"A detector"))
     with pytest.raises(SetUpError, match="changed while it was copied"):
         take(models, [hub_file(DETECTOR, b"a detector")], ckpt, copy=True)
     assert list((ckpt / DETECTOR).parent.iterdir()) == []
@@ -234,7 +234,7 @@ def test_broken_off_in_a_conversion_a_rerun_finishes(models, ckpt, monkeypatch):
         return write_whole(path, source, wrapped_in=wrapped_in, report=stop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(comfyui, "write_torch_file", break_off)
+        patch.setattr(adopting, "write_torch_file", break_off)
         with pytest.raises(KeyboardInterrupt):
             take(models, needed, ckpt)
     assert not (ckpt / checkout.VAE).exists()
@@ -250,8 +250,8 @@ import sys, time
 from pathlib import Path
 from rich.console import Console
 from engines.wan22 import checkout
-from set_up import torch_file
-from set_up.comfyui import adopt
+from set_up.comfyui import torch_file
+from set_up.comfyui.adopting import adopt
 from set_up.session import Session
 from tests.set_up.comfyui_tree import SMALL, needed_weights
 whole = torch_file._pieces

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from set_up.comfyui_folders import EXTRA_PATHS, extra_folders, find_files
+from set_up.comfyui.folders import EXTRA_PATHS, extra_folders, find_files
 from set_up.errors import SetUpError
 from tests.set_up.comfyui_tree import write
 

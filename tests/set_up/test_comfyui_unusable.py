@@ -10,10 +10,10 @@ import pytest
 
 from engines.wan22 import checkout
 from engines.wan22.weights import _PUBLISHED
-from set_up.comfyui import adopt
-from set_up.comfyui_plan import POSE_MODEL
-from set_up.comfyui_safetensors import read_tensors
-from set_up.comfyui_tensors import SAM2, upstream_tensors
+from set_up.comfyui.adopting import adopt
+from set_up.comfyui.plan import POSE_MODEL
+from set_up.comfyui.safetensors import read_tensors
+from set_up.comfyui.tensors import SAM2, upstream_tensors
 from tests.set_up.comfyui_tree import (
     ITEM_BYTES,
     SMALL,

@@ -17,20 +17,20 @@ import pytest
 from rich.console import Console
 
 from engines.wan22.interpreter import probe_interpreter
-from set_up.environment import (
+from set_up.environment.half_installed import remove_half_installed
+from set_up.environment.imports import modules_to_import, read_outcomes
+from set_up.environment.making import (
     EnvironmentRequest,
     environment_in_place,
     interpreter_of,
     make_environment,
 )
-from set_up.environment_imports import modules_to_import, read_outcomes
-from set_up.environment_marker import FILE_NAME, STEPS
-from set_up.environment_python import NEWEST, OLDEST, site_packages_in
-from set_up.environment_space import check_space
+from set_up.environment.marker import FILE_NAME, STEPS
+from set_up.environment.python import NEWEST, OLDEST, site_packages_in
+from set_up.environment.space import check_space
+from set_up.environment.torch_choice import TORCH_VERSIONS
 from set_up.errors import WRONG_REQUEST, SetUpError
-from set_up.half_installed import remove_half_installed
 from set_up.session import Session
-from set_up.torch_choice import TORCH_VERSIONS
 from tests.set_up.made_wheels import make_wheel, make_wheelhouse
 from tests.standin import MACHINE
 
@@ -116,7 +116,7 @@ def test_steps_are_remembered_and_the_order_is_torch_packages_sam2(made) -> None
         "-m venv",
         "torch==2.8.0+cu128",
         "setuptools wheel",
-        "wan22_packages.txt",
+        "packages.txt",
         "sam2==1.1.0",
         "import_",
     ]
@@ -238,7 +238,7 @@ def test_debians_missing_venv_has_its_own_message(tmp_path, monkeypatch) -> None
     ("cpu", "free", "enough"), [(False, 19, True), (False, 17, False), (True, 5, True), (True, 4, False)]
 )
 def test_room_is_checked_before_anything_is_fetched(tmp_path, monkeypatch, cpu, free, enough) -> None:
-    monkeypatch.setattr("set_up.environment_space.free_space", lambda folder: (1, free * 10**9))
+    monkeypatch.setattr("set_up.environment.space.free_space", lambda folder: (1, free * 10**9))
     session = Recorder().session
     if enough:
         check_space(tmp_path, cpu=cpu, session=session)
@@ -248,7 +248,7 @@ def test_room_is_checked_before_anything_is_fetched(tmp_path, monkeypatch, cpu, 
 
 
 def test_room_that_the_environment_has_taken_already_is_not_asked_for_again(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("set_up.environment_space.free_space", lambda folder: (1, 4 * 10**9))
+    monkeypatch.setattr("set_up.environment.space.free_space", lambda folder: (1, 4 * 10**9))
     with (tmp_path / "library.so").open("wb") as file:
         file.truncate(10**9)  # a hole: it takes no room here
     check_space(tmp_path, cpu=True, session=Recorder().session)
@@ -265,7 +265,7 @@ def test_each_disk_is_looked_at_for_what_goes_there(tmp_path, monkeypatch) -> No
     def disks(folder: Path) -> tuple[int, int]:
         return (1, 10 * 10**9) if folder == tmp_path else (2, 10**9)
 
-    monkeypatch.setattr("set_up.environment_space.free_space", disks)
+    monkeypatch.setattr("set_up.environment.space.free_space", disks)
     with pytest.raises(SetUpError, match=r"temporary files.*1\.0 GB are free") as failure:
         check_space(tmp_path, cpu=False, session=Recorder().session)
     assert str(tmp_path) not in failure.value.what
@@ -387,7 +387,7 @@ _CHILD: Final = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from set_up.environment import EnvironmentRequest, make_environment
+from set_up.environment.making import EnvironmentRequest, make_environment
 from set_up.session import Session
 make_environment(EnvironmentRequest(wan22_dir=Path(sys.argv[1])), Session(console=Console(stderr=True)))
 """

@@ -17,9 +17,9 @@ import pip
 import pytest
 from rich.console import Console
 
-from set_up import flash_attn
 from set_up.errors import SetUpError
-from set_up.flash_attn import flash_attn_in_place, install_flash_attn, torch_machine
+from set_up.flash_attn import installing
+from set_up.flash_attn.installing import flash_attn_in_place, install_flash_attn, torch_machine
 from set_up.session import Session
 from tests.set_up.made_wheels import make_wheel
 
@@ -91,7 +91,7 @@ def place(tmp_path, monkeypatch) -> Place:
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-    monkeypatch.setattr(flash_attn, "torch_machine", linux_machine)
+    monkeypatch.setattr(installing, "torch_machine", linux_machine)
     return Place(tmp_path)
 
 

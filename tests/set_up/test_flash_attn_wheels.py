@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from set_up.flash_attn_names import parse_wheel_name
-from set_up.flash_attn_wheels import Choice, Machine, NoWheel, choose, fits, published, unfit
+from set_up.flash_attn.names import parse_wheel_name
+from set_up.flash_attn.wheels import Choice, Machine, NoWheel, choose, fits, published, unfit
 
 DATA = Path(__file__).parents[1] / "data" / "flash_attn"
 PUBLISHED = [

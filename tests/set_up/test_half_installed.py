@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from set_up.environment_python import interpreter_in
-from set_up.half_installed import remove_half_installed
+from set_up.environment.half_installed import remove_half_installed
+from set_up.environment.python import interpreter_in
 from tests.set_up.made_wheels import make_wheel
 
 

@@ -108,7 +108,7 @@ def test_a_dry_run_prints_every_command_and_changes_nothing(tmp_path, world):
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
     commands = [line.split("$ ")[1] for line in done.stderr.splitlines() if "  $ " in line]
-    order = ["git ", "-m venv", "torch==2.8.0", "wan22_packages.txt", "sam2==1.1.0", "flash_attn-2.8.3"]
+    order = ["git ", "-m venv", "torch==2.8.0", "packages.txt", "sam2==1.1.0", "flash_attn-2.8.3"]
     places = [next(n for n, line in enumerate(commands) if word in line) for word in order]
     assert places == sorted(places)
     assert all(request.method == "GET" for request in world.server.requests[asked:])

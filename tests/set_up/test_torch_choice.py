@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from set_up.environment.torch_choice import choose_torch, driver_cuda
 from set_up.errors import WRONG_REQUEST, SetUpError
-from set_up.torch_choice import choose_torch, driver_cuda
 
 
 @pytest.fixture(autouse=True)

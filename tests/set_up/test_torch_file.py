@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from engines.wan22.weight_files import DamagedFile, check_torch_file
 from masks.sam2_tensors import tensor_shapes
-from set_up import torch_file
-from set_up.comfyui_safetensors import Tensor
-from set_up.torch_file import STORAGES, strides, unfinished_path, write_torch_file, written_from
+from set_up.comfyui import torch_file
+from set_up.comfyui.safetensors import Tensor
+from set_up.comfyui.torch_file import STORAGES, strides, unfinished_path, write_torch_file, written_from
 from tests.set_up.comfyui_tree import Layout, contents, write_safetensors
 
 EVERYTHING: Layout = {

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import set_up.weights
-import set_up.weights_checks
+import set_up.weights.checks
+import set_up.weights.fetching
 from engines.wan22 import checkout
 from execution.lock import hold
 from set_up.errors import SetUpError
 from set_up.session import Session
-from set_up.weights import WeightsRequest, fetch_weights, weights_in_place
-from set_up.weights_hub import HubError
-from set_up.weights_manifest import manifest_path
-from set_up.weights_needed import FLUX_REPOSITORY
-from set_up.weights_transfer import Patience, downloads_folder
+from set_up.weights.fetching import WeightsRequest, fetch_weights, weights_in_place
+from set_up.weights.hub import HubError
+from set_up.weights.manifest import manifest_path
+from set_up.weights.needed import FLUX_REPOSITORY
+from set_up.weights.transfer import Patience, downloads_folder
 from tests.set_up.hub_server import COMMIT, LISTING, HubServer, Kind
 from tests.set_up.made_weights import (
     ANIMATE,
@@ -141,8 +141,8 @@ def test_features_add_their_own_files(world):
 def test_a_second_run_asks_nobody_and_loads_no_client(world, source, monkeypatch):
     world.fetch(source)
     world.hub.reset()
-    monkeypatch.setattr(set_up.weights, "hub_named", None)
-    monkeypatch.setattr(set_up.weights, "adopt_what_is_there", None)
+    monkeypatch.setattr(set_up.weights.fetching, "hub_named", None)
+    monkeypatch.setattr(set_up.weights.fetching, "adopt_what_is_there", None)
     world.fetch(source)
     assert world.hub.requests == []
     assert weights_in_place(world.request(source))
@@ -190,8 +190,8 @@ def test_a_dry_run_changes_nothing(world):
 
 def test_the_preview_asks_no_hub(world, monkeypatch):
     asked: list[object] = []
-    monkeypatch.setattr(set_up.weights, "_preview_is_missing", lambda request: not asked)
-    monkeypatch.setattr(set_up.weights, "fetch_models", lambda report: asked.append(report))
+    monkeypatch.setattr(set_up.weights.fetching, "_preview_is_missing", lambda request: not asked)
+    monkeypatch.setattr(set_up.weights.fetching, "fetch_models", lambda report: asked.append(report))
     world.fetch(features=("preview",))
     assert len(asked) == 1
     assert world.hub.requests == []
@@ -415,7 +415,7 @@ def test_a_manifest_that_cannot_be_read_means_hashing_not_fetching(world):
 
 
 def test_too_little_disk_is_said_before_the_first_byte(world, monkeypatch):
-    monkeypatch.setattr(set_up.weights_checks, "free_space", lambda folder: (0, 1_000_000))
+    monkeypatch.setattr(set_up.weights.checks, "free_space", lambda folder: (0, 1_000_000))
     error = world.error()
     assert error.exit_code == 2
     assert "1.5 MB" in str(error)
@@ -428,7 +428,7 @@ def test_what_arrived_earlier_needs_no_room_again(world, monkeypatch):
     world.hub.fail(BIG, "status", times=None, status=503)
     world.error()
     world.hub.reset()
-    monkeypatch.setattr(set_up.weights_checks, "free_space", lambda folder: (0, 600_000))
+    monkeypatch.setattr(set_up.weights.checks, "free_space", lambda folder: (0, 600_000))
     world.fetch()
     assert world.is_right()
 

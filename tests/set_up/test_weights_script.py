@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engines.wan22 import checkout
-from set_up.weights_transfer import downloads_folder
+from set_up.weights.transfer import downloads_folder
 from tests.set_up.hub_server import HubServer
 from tests.set_up.made_weights import ANIMATE, BIG, BIG_SIZE, FLUX_FILES, make_repositories
 

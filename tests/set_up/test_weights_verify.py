@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import set_up.weights_progress
+import set_up.weights.progress
 from set_up.errors import SetUpError
-from set_up.hub_files import HubFile
 from set_up.session import Session
-from set_up.weights import WeightsRequest, fetch_weights, verify_weights, weights_in_place
-from set_up.weights_manifest import Manifest
-from set_up.weights_needed import Needed
-from set_up.weights_progress import Bar, Display, in_bytes
+from set_up.weights.fetching import WeightsRequest, fetch_weights, verify_weights, weights_in_place
+from set_up.weights.hub_files import HubFile
+from set_up.weights.manifest import Manifest
+from set_up.weights.needed import Needed
+from set_up.weights.progress import Bar, Display, in_bytes
 from tests.set_up.hub_server import HubServer
 from tests.set_up.made_weights import ANIMATE, BIG, SECOND_SHARD, make_repositories
 
@@ -125,7 +125,7 @@ def test_sizes_in_words(size, words):
 
 
 def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch):
-    monkeypatch.setattr(set_up.weights_progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(set_up.weights.progress, "_SECONDS_BETWEEN_LINES", 0.0)
     output = io.StringIO()
     with Bar("hashing", 2_000, a_session(output)) as bar:
         bar.show(500)
@@ -140,7 +140,7 @@ class OnItsWay:
 
 
 def test_a_terminal_shows_the_large_file_under_way_and_why_one_waits(monkeypatch):
-    monkeypatch.setattr(set_up.weights_progress, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(set_up.weights.progress, "_SECONDS_BETWEEN_LOOKS", 0.0)
     needed = Needed(
         file=HubFile(path="a/shard-of-the-model", size=2**26, sha256="0" * 64),
         repository="a/b",

@@ -1,0 +1,1 @@
+"""What a ComfyUI installation already has of the weights."""

@@ -1,0 +1,1 @@
+"""The Python that upstream's scripts run in, made in steps."""

@@ -1,0 +1,1 @@
+"""The weights: from a hub to their place, verified."""
