@@ -11,7 +11,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("startup", "orchestration", "checking", "windows", "finishing", "hashing", "preview", "masks")
+NAMES = (
+    *("startup", "orchestration", "checking", "windows", "finishing", "hashing", "preview", "masks"),
+    *("set_up", "downloading"),
+)
 
 
 def main() -> int:

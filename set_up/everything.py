@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from set_up.alone import alone_on, checkout_lock
 from set_up.environment.making import EnvironmentRequest, interpreter_of, make_environment
-from set_up.errors import SetUpError
+from set_up.errors import WRONG_REQUEST, SetUpError
 from set_up.flash_attn.installing import install_flash_attn
 from set_up.repository import RepositoryRequest, set_up_repository
 from set_up.session import Session
-from set_up.weights.fetching import WeightsRequest, fetch_weights
+from set_up.weights.fetching import WeightsRequest, fetch_weights, weights_in_place
+from set_up.weights.transfer import Patience
 
 REPOSITORY, ENVIRONMENT, FLASH_ATTN, WEIGHTS = "repo", "env", "flash_attn", "weights"
 PARTS: Final = (REPOSITORY, ENVIRONMENT, FLASH_ATTN, WEIGHTS)
@@ -20,7 +22,7 @@ _NEEDS: Final = {ENVIRONMENT: (REPOSITORY,), FLASH_ATTN: (REPOSITORY, ENVIRONMEN
 """Parts without which a part cannot begin."""
 _TITLES: Final = {
     REPOSITORY: "The official repository",
-    ENVIRONMENT: "Its Python",
+    ENVIRONMENT: "Its Python environment",
     FLASH_ATTN: "flash-attn 2",
     WEIGHTS: "Weights",
 }
@@ -47,8 +49,9 @@ def set_up(request: SetUpRequest, session: Session) -> dict[str, SetUpError]:
     that does not fit.
 
     Raises:
-        SetUpError: another set-up works here.
+        SetUpError: another set-up works here, or the weights cannot be fetched whatever is done before.
     """
+    _refuse_early(request, session)
     work: dict[str, Callable[[], object]] = {
         REPOSITORY: lambda: set_up_repository(request.repository, session),
         ENVIRONMENT: lambda: make_environment(request.environment, session),
@@ -68,6 +71,21 @@ def set_up(request: SetUpRequest, session: Session) -> dict[str, SetUpError]:
                 failed[part] = error if isinstance(error, SetUpError) else _of_the_system(error)
                 session.error(failed[part])
     return failed
+
+
+def _refuse_early(request: SetUpRequest, session: Session) -> None:
+    """Weights come last; that they do not fit on the disk should not be said after an hour of other parts."""
+    if session.dry_run or WEIGHTS not in request.parts[1:] or weights_in_place(request.weights):
+        return
+    from rich.console import Console
+
+    silent = Session(console=Console(file=io.StringIO()), dry_run=True)
+    try:
+        fetch_weights(request.weights, silent, Patience(tries=1))
+    except SetUpError as error:
+        if error.exit_code == WRONG_REQUEST:
+            raise
+        # A hub that does not answer now may do so later; the part itself will say.
 
 
 def _of_the_system(error: OSError) -> SetUpError:

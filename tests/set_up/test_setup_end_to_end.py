@@ -5,6 +5,7 @@ With the real git, venv and pip, and the hub's real client against a hub on loop
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -16,7 +17,16 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
 
+import set_up.everything
+import set_up.weights.checks
+from set_up.environment.making import EnvironmentRequest
+from set_up.errors import SetUpError
+from set_up.everything import SetUpRequest
+from set_up.repository import RepositoryRequest
+from set_up.session import Session
+from set_up.weights.fetching import WeightsRequest
 from tests.set_up.set_up_world import World, made_world
 from tests.workplace import ROOT, wait_until
 
@@ -114,8 +124,23 @@ def test_a_dry_run_prints_every_command_and_changes_nothing(tmp_path, world):
     assert all(request.method == "GET" for request in world.server.requests[asked:])
 
 
+def test_weights_that_do_not_fit_on_the_disk_are_refused_before_anything_starts(tmp_path, world, monkeypatch):
+    monkeypatch.setattr(set_up.weights.checks, "free_space", lambda folder: (0, 100))
+    request = SetUpRequest(
+        repository=RepositoryRequest(wan22_dir=tmp_path / "Wan2.2", source="none"),
+        environment=EnvironmentRequest(wan22_dir=tmp_path / "Wan2.2"),
+        weights=WeightsRequest(ckpt_dir=tmp_path / "weights", mirror=world.server.url),
+    )
+    said = io.StringIO()
+    with pytest.raises(SetUpError, match="too little") as refused:
+        set_up.everything.set_up(request, Session(console=Console(file=said)))
+    assert refused.value.exit_code == 2 and said.getvalue() == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_part_that_fails_stops_those_that_need_it_and_no_others(tmp_path, world):
-    command = world.command("--from", str(tmp_path / "none"))
+    """Both spellings of a flag are the same."""
+    command = world.command("--from", str(tmp_path / "none"), "--wan22-dir", "Wan2.2")
     done = subprocess.run(
         command, cwd=tmp_path, env=world.environment(), capture_output=True, text=True, check=False
     )
