@@ -2,9 +2,9 @@
 
 The hub is a process of its own on loopback. Each client fetches the same files in as many threads:
 huggingface_hub with its function for one file, which compares no hashes; ModelScope's with its function for a
-repository, which does. Ours hashes and syncs every file: what has its name is whole after a power cut too. The
-clients do not sync. So each pair is measured twice: as it is, and with the clients' files synced as well, until
-the bytes of both are on the disk. The order alternates.
+repository, which does. Ours hashes and syncs every file: what has its name is whole after a power cut too.
+The clients do not sync. So each pair is measured twice: as it is, and with the clients' files synced as well,
+until the bytes of both are on the disk. The order alternates.
 """
 
 from __future__ import annotations
