@@ -138,7 +138,9 @@ def test_the_table_is_for_people_and_json_is_the_same_as_data(workplace):
     data = json.loads(doctor(workplace, "--json").stdout)
     assert data["default_engine"] == "wan22" and data["engines"]["wan22"]["can_run"] is True
     for area in data["engines"]["wan22"]["areas"]:
-        assert area["area"] in told.stdout and area["found"] in told.stdout
+        assert area["area"] in told.stdout
+        if area["area"] not in ("memory", "disk"):  # other programs change them between the two
+            assert area["found"] in told.stdout
 
 
 def test_the_exit_code_is_about_the_default_engine_or_the_one_that_is_named(workplace):
