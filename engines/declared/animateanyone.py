@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from config import Job
+from engines.declared import tool
 from engines.declared.engine import DeclaredEngine
-from engines.declared.tool import DRIVING, POSE, REFERENCE, Call, Command, Package, Sign, Tool, Weight
 
 _WEIGHTS: Final = "pretrained_weights"
 _SHORT, _DIVISOR = 512, 64
@@ -32,7 +32,7 @@ def canvas(width: int, height: int) -> tuple[int, int]:
     return (_SHORT, long) if height >= width else (long, _SHORT)
 
 
-def _configuration(call: Call) -> Mapping[str, Any]:
+def _configuration(call: tool.Call) -> Mapping[str, Any]:
     return {
         **FILES,
         "inference_config": "./configs/inference/inference_v2.yaml",
@@ -41,7 +41,7 @@ def _configuration(call: Call) -> Mapping[str, Any]:
     }
 
 
-def _words(call: Call) -> list[str]:
+def _words(call: tool.Call) -> list[str]:
     job = call.job
     words = ["-m", "scripts.pose2vid", "--config", "{run}/animation.yaml", "-W", str(call.width)]
     words += ["-H", str(call.height), "-L", str(call.frames), "--seed", str(job.seed)]
@@ -49,43 +49,41 @@ def _words(call: Call) -> list[str]:
     return [*words, "--steps", str(job.sample_steps or 30)]
 
 
-def _tile(call: Call) -> tuple[int, int, int, int]:
+def _tile(call: tool.Call) -> tuple[int, int, int, int]:
     """The third of reference, pose and result side by side."""
     return 2 * (call.width + _BORDER) + _BORDER, _BORDER, call.width, call.height
 
 
-def _weights(job: Job) -> list[Weight]:
-    models = [
-        f"{_WEIGHTS}/{name}.pth"
-        for name in ("denoising_unet", "reference_unet", "pose_guider", "motion_module")
-    ]
-    poses = [f"{_WEIGHTS}/DWPose/{name}.onnx" for name in ("dw-ll_ucoco_384", "yolox_l")]
+def _weights(job: Job) -> list[tool.Weight]:
+    models = ("denoising_unet.pth", "reference_unet.pth", "pose_guider.pth", "motion_module.pth")
+    poses = tool.weights_in(f"{_WEIGHTS}/DWPose", "dw-ll_ucoco_384.onnx", "yolox_l.onnx")
     return [
-        *(Weight(path, 1_000_000) for path in (*models, *poses)),
-        Weight(f"{_WEIGHTS}/sd-vae-ft-mse/config.json", 2),
+        *tool.weights_in(_WEIGHTS, *models),
+        *poses,
+        tool.Weight(f"{_WEIGHTS}/sd-vae-ft-mse/config.json", 2),
     ]
 
 
 ENGINE = DeclaredEngine(
-    Tool(
+    tool.Tool(
         name="animateanyone",
         title="Moore-AnimateAnyone",
         url="https://github.com/MooreThreads/Moore-AnimateAnyone",
         commands=(
-            Command(
+            tool.Command(
                 name="pose",
                 title="the poses of the driving video",
                 words=lambda call: ["-m", "tools.vid2pose", "--video_path", "{run}/driving.mp4"],
-                takes={DRIVING: "{run}/driving.mp4"},
+                takes=tool.named(tool.DRIVING),
                 finds="{run}/driving_kps.mp4",
                 script="tools/vid2pose.py",
-                leaves=POSE,
+                leaves=tool.POSE,
             ),
-            Command(
+            tool.Command(
                 name="generate",
                 title="the figure follows the poses",
                 words=_words,
-                takes={REFERENCE: "{run}/{token}.png", POSE: "{run}/pose_kps.mp4"},
+                takes={tool.REFERENCE: "{run}/{token}.png", tool.POSE: "{run}/pose_kps.mp4"},
                 configures={"{run}/animation.yaml": _configuration},
                 finds="output/*/*/{token}_*.mp4",
                 sweeps=("output/*/*/{token}_*",),
@@ -94,12 +92,12 @@ ENGINE = DeclaredEngine(
         ),
         code=("scripts", "src", "tools", "configs"),
         weights=_weights,
-        packages=tuple(map(Package, ("torch", "diffusers", "onnxruntime-gpu", "omegaconf", "einops", "av"))),
+        packages=tool.packages("torch", "diffusers", "onnxruntime-gpu", "omegaconf", "einops", "av"),
         gpu_bytes=15 * 2**30,
         canvas=canvas,
         tile=_tile,
         signs=(
-            Sign(
+            tool.Sign(
                 "lengths",
                 r"Sizes of tensors must match|stack expects each tensor to be equal size",
                 "Its stacks of pictures differ in length: the pose video has other frames than were "

@@ -6,20 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from config import Job
+from engines.declared import tool
 from engines.declared.engine import DeclaredEngine
-from engines.declared.tool import (
-    DRIVING,
-    REFERENCE,
-    SWITCH,
-    Call,
-    Command,
-    Package,
-    Sign,
-    Tool,
-    Weight,
-    number,
-    one_of,
-)
 from engines.findings import Finding, kind
 
 NOT_SQUARE = kind(
@@ -32,12 +20,20 @@ _SWITCHES: Final = (
     *("flag_normalize_lip", "flag_stitching", "flag_relative_motion", "flag_pasteback", "flag_do_crop"),
     *("flag_use_half_precision", "flag_crop_driving_video", "flag_force_cpu"),
 )
+_NO_FACE, _GIVE = "LivePortrait finds no face in", "give one that shows a clear one"
 _LARGEST: Final = 1280
 _MODELS: Final = "pretrained_weights/liveportrait"
+_NETWORKS: Final = ("appearance_feature_extractor", "motion_extractor", "spade_generator", "warping_module")
+_WEIGHTS: Final = (
+    *tool.weights_in("pretrained_weights/insightface/models/buffalo_l", "2d106det.onnx", "det_10g.onnx"),
+    *tool.weights_in(f"{_MODELS}/base_models", *(f"{name}.pth" for name in _NETWORKS)),
+    *tool.weights_in(_MODELS, "landmark.onnx"),
+    *tool.weights_in(f"{_MODELS}/retargeting_models", "stitching_retargeting_module.pth", at_least=100_000),
+)
 
 
-def _words(call: Call) -> list[str]:
-    words = ["inference.py", "-s", f"{{run}}/{REFERENCE}", "-d", f"{{run}}/{DRIVING}", "-o", "{run}/out"]
+def _words(call: tool.Call) -> list[str]:
+    words = ["inference.py", "-s", "{run}/reference.png", "-d", "{run}/driving.mp4", "-o", "{run}/out"]
     for name, value in call.job.tool_options:
         flag = name.replace("_", "-")
         if name in _SWITCHES:  # a value after a switch is an error of its parser
@@ -50,9 +46,9 @@ def _words(call: Call) -> list[str]:
 
 
 def _size(width: int, height: int, job: Job) -> tuple[int, int] | None:
+    given = dict(job.tool_options)
     pasted = all(
-        dict(job.tool_options).get(name, "true") == "true"
-        for name in ("flag_stitching", "flag_do_crop", "flag_pasteback")
+        given.get(f"flag_{name}", "true") == "true" for name in ("stitching", "do_crop", "pasteback")
     )
     return (width, height) if pasted and max(width, height) <= _LARGEST else None
 
@@ -69,72 +65,39 @@ def _checks(job: Job, frames: int) -> Iterator[Finding]:
 
 
 ENGINE = DeclaredEngine(
-    Tool(
+    tool.Tool(
         name="liveportrait",
         title="LivePortrait",
         url="https://github.com/KwaiVGI/LivePortrait",
         commands=(
-            Command(
+            tool.Command(
                 name="generate",
                 title="the face follows the driving video",
                 words=_words,
-                takes={REFERENCE: f"{{run}}/{REFERENCE}", DRIVING: f"{{run}}/{DRIVING}"},
+                takes=tool.named(tool.REFERENCE, tool.DRIVING),
                 finds="{run}/out/reference--driving.mp4",
                 script="inference.py",
-                phases={
-                    "Load appearance": "loading models",
-                    "Making motion templates": "reading the motion",
-                    "Animating": "animating",
-                    "Concatenating": "writing",
-                    "Writing": "writing",
-                },
+                phases={"Making motion": "reading", "Animating": "animating", "Writing": "writing"},
             ),
         ),
         code=("inference.py", "src"),
-        weights=lambda job: (
-            *(
-                Weight(f"pretrained_weights/insightface/models/buffalo_l/{name}.onnx", 1_000_000)
-                for name in ("2d106det", "det_10g")
-            ),
-            *(
-                Weight(f"{_MODELS}/base_models/{name}.pth", 1_000_000)
-                for name in (
-                    "appearance_feature_extractor",
-                    "motion_extractor",
-                    "spade_generator",
-                    "warping_module",
-                )
-            ),
-            Weight(f"{_MODELS}/landmark.onnx", 1_000_000),
-            Weight(f"{_MODELS}/retargeting_models/stitching_retargeting_module.pth", 100_000),
-        ),
-        packages=tuple(
-            map(
-                Package,
-                ("torch", "onnxruntime-gpu|onnxruntime|onnxruntime-silicon", "tyro", "pykalman", "numpy"),
-            )
-        ),
+        weights=lambda job: _WEIGHTS,
+        packages=tool.packages("torch", "onnxruntime-gpu|onnxruntime", "tyro", "pykalman"),
         gpu_bytes=0,
         programs=("ffmpeg", "ffprobe"),
         options={
-            **dict.fromkeys(_SWITCHES, SWITCH),
-            "driving_option": one_of("expression-friendly", "pose-friendly"),
-            "driving_multiplier": number(0, 10),
-            "animation_region": one_of("all", "exp", "pose", "lip", "eyes"),
-            "scale": number(1, 5),
+            **dict.fromkeys(_SWITCHES, tool.SWITCH),
+            "driving_option": tool.one_of("expression-friendly", "pose-friendly"),
+            "driving_multiplier": tool.number(0, 10),
+            "animation_region": tool.one_of("all", "exp", "pose", "lip", "eyes"),
+            "scale": tool.number(1, 5),
         },
         size=_size,
         signs=(
-            Sign(
-                "no-face",
-                r"No face detected in the source image",
-                "LivePortrait finds no face in the reference image. Give a picture with one clear face.",
+            tool.Sign(
+                "no-face", r"No face detected in the source", f"{_NO_FACE} the reference image: {_GIVE}."
             ),
-            Sign(
-                "no-face",
-                r"No face detected in the driving|[Nn]o face .*driving",
-                "LivePortrait finds no face in the driving video. Give a clip with one from its first frame.",
-            ),
+            tool.Sign("no-face", r"No face detected", f"{_NO_FACE} the driving video: {_GIVE}."),
         ),
         checks=_checks,
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from config import Job
+from engines.declared import tool
 from engines.declared.animateanyone import FILES
 from engines.declared.engine import DeclaredEngine
-from engines.declared.tool import DRIVING, POSE, REFERENCE, Call, Command, Package, Tool, Weight
 from engines.findings import Finding, kind
 
 SLICE = kind(
@@ -22,13 +22,13 @@ _SIDE: Final = 768
 _WEIGHTS: Final = "pretrained_weights"
 
 
-def _align(call: Call) -> list[str]:
-    words = ["pose_align.py", "--imgfn_refer", f"{{run}}/{REFERENCE}", "--vidfn", f"{{run}}/{DRIVING}"]
-    words += ["--outfn_align_pose_video", f"{{run}}/{POSE}", "--outfn", "{run}/demo.mp4"]
+def _align(call: tool.Call) -> list[str]:
+    words = ["pose_align.py", "--imgfn_refer", "{run}/reference.png", "--vidfn", "{run}/driving.mp4"]
+    words += ["--outfn_align_pose_video", f"{{run}}/{tool.POSE}", "--outfn", "{run}/demo.mp4"]
     return [*words, "--max_frame", str(call.frames)]
 
 
-def _configuration(call: Call) -> Mapping[str, Any]:
+def _configuration(call: tool.Call) -> Mapping[str, Any]:
     models = {
         key: path.replace(f"{_WEIGHTS}/", f"{_WEIGHTS}/MusePose/") if path.endswith(".pth") else path
         for key, path in FILES.items()
@@ -37,11 +37,11 @@ def _configuration(call: Call) -> Mapping[str, Any]:
         **models,
         "inference_config": "./configs/inference_v2.yaml",
         "weight_dtype": "fp16",
-        "test_cases": {"{run}/{token}.png": [f"{{run}}/{POSE}"]},
+        "test_cases": {"{run}/{token}.png": [f"{{run}}/{tool.POSE}"]},
     }
 
 
-def _words(call: Call) -> list[str]:
+def _words(call: tool.Call) -> list[str]:
     job = call.job
     words = ["test_stage_2.py", "--config", "{run}/stage_2.yaml", "-W", str(_SIDE), "-H", str(_SIDE)]
     words += ["-L", str(call.frames), "-S", str(_SLICE), "-O", str(_OVERLAP), "--seed", str(job.seed)]
@@ -50,13 +50,10 @@ def _words(call: Call) -> list[str]:
     return [*words, "--steps", str(job.sample_steps or 20), "--skip", "0"]
 
 
-def _weights(job: Job) -> list[Weight]:
-    names = ("denoising_unet", "reference_unet", "pose_guider", "motion_module")
-    return [
-        *(Weight(f"{_WEIGHTS}/MusePose/{name}.pth", 1_000_000) for name in names),
-        Weight(f"{_WEIGHTS}/dwpose/dw-ll_ucoco_384.pth", 1_000_000),
-        Weight(f"{_WEIGHTS}/dwpose/yolox_l_8x8_300e_coco.pth", 1_000_000),
-    ]
+def _weights(job: Job) -> list[tool.Weight]:
+    names = ("denoising_unet.pth", "reference_unet.pth", "pose_guider.pth", "motion_module.pth")
+    poses = tool.weights_in(f"{_WEIGHTS}/dwpose", "dw-ll_ucoco_384.pth", "yolox_l_8x8_300e_coco.pth")
+    return [*tool.weights_in(f"{_WEIGHTS}/MusePose", *names), *poses]
 
 
 def _checks(job: Job, frames: int) -> Iterator[Finding]:
@@ -66,25 +63,25 @@ def _checks(job: Job, frames: int) -> Iterator[Finding]:
 
 
 ENGINE = DeclaredEngine(
-    Tool(
+    tool.Tool(
         name="musepose",
         title="MusePose",
         url="https://github.com/TMElyralab/MusePose",
         commands=(
-            Command(
+            tool.Command(
                 name="pose",
                 title="the poses, aligned to the figure",
                 words=_align,
-                takes={REFERENCE: f"{{run}}/{REFERENCE}", DRIVING: f"{{run}}/{DRIVING}"},
-                finds=f"{{run}}/{POSE}",
+                takes=tool.named(tool.REFERENCE, tool.DRIVING),
+                finds=f"{{run}}/{tool.POSE}",
                 script="pose_align.py",
-                leaves=POSE,
+                leaves=tool.POSE,
             ),
-            Command(
+            tool.Command(
                 name="generate",
                 title="the figure follows the poses",
                 words=_words,
-                takes={REFERENCE: "{run}/{token}.png", POSE: f"{{run}}/{POSE}"},
+                takes={tool.REFERENCE: "{run}/{token}.png", tool.POSE: f"{{run}}/{tool.POSE}"},
                 configures={"{run}/stage_2.yaml": _configuration},
                 finds="output/video-*/*/{token}_*.mp4",  # the grid's name is longer
                 sweeps=("output/video-*/*/{token}_*",),
@@ -93,9 +90,7 @@ ENGINE = DeclaredEngine(
         ),
         code=("test_stage_2.py", "pose_align.py", "musepose", "pose", "configs"),
         weights=_weights,
-        packages=tuple(
-            map(Package, ("torch", "diffusers", "mmcv", "mmdet", "mmpose", "omegaconf", "einops"))
-        ),
+        packages=tool.packages("torch", "diffusers", "mmcv", "mmdet", "mmpose", "omegaconf", "einops"),
         gpu_bytes=27 * 2**30,
         size=lambda width, height, job: None,
         checks=_checks,

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Final
 
 from config import Job
 from engines import machine
+from engines.declared import tool
 from engines.declared.engine import DeclaredEngine
-from engines.declared.tool import (
-    REFERENCE,
-    SOUND,
-    SWITCH,
-    Call,
-    Command,
-    Package,
-    Sign,
-    Tool,
-    Weight,
-    number,
-    one_of,
-)
 from engines.findings import Finding, kind
 
 STILL = kind(
@@ -36,15 +23,14 @@ SLOW = kind(
     "SadTalker without a GPU",
     "Half a minute for two frames is on record: hours for a minute of sound.",
 )
-_CROPS: Final = ("crop", "extcrop", "resize", "full", "extfull")
 
 
 def _option(job: Job, name: str, default: str) -> str:
     return dict(job.tool_options).get(name, default)
 
 
-def _words(call: Call) -> list[str]:
-    words = ["inference.py", "--driven_audio", f"{{run}}/{SOUND}", "--source_image", f"{{run}}/{REFERENCE}"]
+def _words(call: tool.Call) -> list[str]:
+    words = ["inference.py", "--driven_audio", "{run}/sound.wav", "--source_image", "{run}/reference.png"]
     words += ["--result_dir", "{run}/out"]
     for name, value in call.job.tool_options:
         if name not in ("still", "cpu"):
@@ -54,18 +40,11 @@ def _words(call: Call) -> list[str]:
     return words
 
 
-def _weights(job: Job) -> list[Weight]:
+def _weights(job: Job) -> list[tool.Weight]:
     # Without the .safetensors it falls back to an older set in silence, so that one is not enough.
     mapping = "mapping_00109" if _option(job, "preprocess", "crop").endswith("full") else "mapping_00229"
-    return [
-        Weight(f"checkpoints/SadTalker_V0.0.2_{_option(job, 'size', '256')}.safetensors", 1_000_000),
-        Weight(f"checkpoints/{mapping}-model.pth.tar", 1_000_000),
-        *(
-            [Weight(f"gfpgan/weights/{name}", 1_000_000)]
-            if (name := {"gfpgan": "GFPGANv1.4.pth"}.get(_option(job, "enhancer", "")))
-            else []
-        ),
-    ]
+    names = (f"SadTalker_V0.0.2_{_option(job, 'size', '256')}.safetensors", f"{mapping}-model.pth.tar")
+    return tool.weights_in("checkpoints", *names)
 
 
 def _checks(job: Job, frames: int) -> Iterator[Finding]:
@@ -78,60 +57,47 @@ def _checks(job: Job, frames: int) -> Iterator[Finding]:
 
 
 ENGINE = DeclaredEngine(
-    Tool(
+    tool.Tool(
         name="sadtalker",
         title="SadTalker",
         url="https://github.com/OpenTalker/SadTalker",
         commands=(
-            Command(
+            tool.Command(
                 name="generate",
                 title="the face speaks with the voice",
                 words=_words,
-                takes={REFERENCE: f"{{run}}/{REFERENCE}", SOUND: f"{{run}}/{SOUND}"},
+                takes=tool.named(tool.REFERENCE, tool.SOUND),
                 finds="{run}/out/*.mp4",
                 script="inference.py",
-                phases={
-                    "landmark Det": "finding the face",
-                    "3DMM Extraction": "measuring the face",
-                    "mel": "listening",
-                    "audio2exp": "listening",
-                    "Face Renderer": "rendering",
-                    "seamlessClone": "pasting back",
-                },
+                phases={"landmark Det": "finding the face", "mel": "listening", "Face Renderer": "rendering"},
             ),
         ),
         code=("inference.py", "src"),
         weights=_weights,
         packages=(
-            *map(Package, ("torch", "librosa", "face-alignment", "facexlib", "kornia")),
-            Package("numpy", "1.24", "its alignment code uses np.float, which is gone"),
-            Package("torchvision", "0.17", "basicsr imports functional_tensor, which is gone"),
+            *tool.packages("torch", "librosa", "face-alignment", "facexlib", "kornia"),
+            tool.Package("numpy", "1.24", "its alignment code uses np.float, which is gone"),
+            tool.Package("torchvision", "0.17", "basicsr imports functional_tensor, which is gone"),
         ),
         gpu_bytes=0,
         programs=("ffmpeg",),
         rate=Fraction(25),
         options={
-            "preprocess": one_of(*_CROPS),
-            "size": one_of("256", "512"),
-            "still": SWITCH,
-            "cpu": SWITCH,
-            "pose_style": number(0, 45),
-            "batch_size": number(1, 64),
-            "expression_scale": number(0, 5),
-            "enhancer": one_of("gfpgan", "RestoreFormer"),
+            "preprocess": tool.one_of("crop", "extcrop", "resize", "full", "extfull"),
+            "size": tool.one_of("256", "512"),
+            "still": tool.SWITCH,
+            "cpu": tool.SWITCH,
+            "pose_style": tool.number(0, 45),
+            "batch_size": tool.number(1, 64),
+            "expression_scale": tool.number(0, 5),
         },
         size=lambda width, height, job: None,
         signs=(
-            Sign(
+            tool.Sign(
                 "no-face",
                 r"Can't get the coeffs of the input",
                 "SadTalker finds no face in the reference image, and reports success all the same. Give a "
                 "picture with one real-looking human face.",
-            ),
-            Sign(
-                "numpy",
-                r"module 'numpy' has no attribute 'float'",
-                'The tool\'s numpy is too new. Install "numpy<1.24" for its Python.',
             ),
         ),
         checks=_checks,

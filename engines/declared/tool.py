@@ -157,5 +157,20 @@ def number(least: float, most: float) -> Option:
     return check
 
 
+def named(*files: str) -> dict[str, str]:
+    """Files that a command reads under their own names."""
+    return {file: f"{{run}}/{file}" for file in files}
+
+
+def weights_in(folder: str, *names: str, at_least: int = 1_000_000) -> list[Weight]:
+    """Files of weights in one folder."""
+    return [Weight(f"{folder}/{name}", at_least) for name in names]
+
+
+def packages(*names: str) -> tuple[Package, ...]:
+    """Packages of which no version is known to break the tool. ``a|b``: either will do."""
+    return tuple(map(Package, names))
+
+
 SWITCH: Final = one_of("true", "false")
 """An option that is on or off."""
