@@ -32,7 +32,20 @@ _DRAFT: Final = "_draft"
 _DRAFT_STEPS: Final = 6
 PREPROCESSING, GENERATION, FINISHING, MASKING = 1, 2, 3, 4
 """Stage 1, stage 2, what is done with the generated video after them, and the mask step between the two."""
-ALL_ENGINES: Final = ("wan22", "preview")
+TOOLS: Final[Mapping[str, str]] = {
+    "liveportrait": "LivePortrait",
+    "sadtalker": "SadTalker",
+    "animateanyone": "Moore-AnimateAnyone",
+    "musepose": "MusePose",
+    "magicanimate": "magic-animate",
+}
+"""Engines that are another project's program, and the folder of its checkout (without --tool_dir)."""
+ALL_ENGINES: Final = ("wan22", "preview", *TOOLS)
+WITHOUT_STAGE_1: Final = (*TOOLS,)
+"""Engines that do the whole at once: nothing lies between the stages, so neither can run alone."""
+WITH_STAGE_1: Final = tuple(name for name in ALL_ENGINES if name not in WITHOUT_STAGE_1)
+ENGINE_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {name: {"fps": SOURCE_FPS} for name in TOOLS}
+"""Defaults that are an engine's own."""
 
 
 @dataclass(frozen=True)
@@ -121,17 +134,23 @@ def _setting(
 _ONE, _TWO, _BOTH = (PREPROCESSING,), (GENERATION,), (PREPROCESSING, GENERATION)
 _LAST = (FINISHING,)
 _WAN22: Final = ("wan22",)
+_DIFFUSION: Final = ("wan22", "animateanyone", "musepose", "magicanimate")
+_NEEDS_VIDEO: Final = tuple(name for name in ALL_ENGINES if name != "sadtalker")
 _file_of_stage_1 = partial(_setting, section="Files", stages=_ONE)
 _file_of_stage_2 = partial(_setting, section="Files", stages=_TWO)
 _mode = partial(_setting, section="What to make", stages=_BOTH)
-_stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE)
+_stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE, used_by=WITH_STAGE_1)
 _stage_2 = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=_WAN22)
 _finishing = partial(_setting, section="The finished video", stages=_LAST)
-_several_gpus = partial(_setting, section="Several GPUs", stages=_TWO, used_by=_WAN22)
+_several_gpus = partial(_setting, section="Several GPUs", stages=_TWO, used_by=(*_WAN22, "magicanimate"))
+_tool = partial(_setting, section="A whole-clip tool", stages=_TWO, used_by=tuple(TOOLS))
+_densepose = partial(_setting, section="A whole-clip tool", stages=_TWO, used_by=("magicanimate",))
 _official = partial(
     _setting, section="The official Wan2.2 installation", stages=(*_BOTH, MASKING), used_by=_WAN22
 )
-_mask = partial(_setting, section="The mask, by clicks (replace mode)", stages=(MASKING,))
+_mask = partial(
+    _setting, section="The mask, by clicks (replace mode)", stages=(MASKING,), used_by=WITH_STAGE_1
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +173,7 @@ class Job:
         section="Files",
         stages=(PREPROCESSING, MASKING),
         required_in=_ONE,
+        used_by=_NEEDS_VIDEO,
         default_text="the one from which stage 1 was made",
     )
     refer_path: Path = _file_of_stage_1(
@@ -170,6 +190,7 @@ class Job:
         section="Files",
         stages=(GENERATION, MASKING),
         required_in=(GENERATION, MASKING),
+        used_by=WITH_STAGE_1,
     )
     output_path: Path = _file_of_stage_2(
         Path("output_wanimate.mp4"),
@@ -180,7 +201,8 @@ class Job:
     )
     engine: str = _mode(
         "wan22",
-        "What does the work: wan22 (the official model, needs a GPU) or preview (CPU only, a quick puppet).",
+        "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet), or "
+        "a tool of docs/tools.md: " + ", ".join(TOOLS) + ".",
         parsers.text,
         "NAME",
     )
@@ -229,6 +251,8 @@ class Job:
         "Frames a second to sample, or 'source' for the driving video's own rate.",
         parsers.frame_rate,
         "RATE",
+        used_by=_NEEDS_VIDEO,
+        default_text="30; a tool's: source",
     )
     iterations: int = _stage_1(
         3, "Rounds of mask growth (replace mode); 0 leaves the mask as it is.", parsers.whole(), "N"
@@ -300,7 +324,12 @@ class Job:
         None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's"
     )
     sample_steps: int | None = _stage_2(
-        None, "Diffusion steps of each window.", parsers.whole(1), "N", default_text="upstream's, 20"
+        None,
+        "Diffusion steps of each window.",
+        parsers.whole(1),
+        "N",
+        default_text="upstream's, 20",
+        used_by=_DIFFUSION,
     )
     sample_guide_scale: float | None = _stage_2(
         None,
@@ -308,6 +337,7 @@ class Job:
         parsers.number(0),
         "SCALE",
         default_text="upstream's, 1.0",
+        used_by=_DIFFUSION,
     )
     sample_shift: float | None = _stage_2(
         None, "Shift of the noise schedule.", parsers.number(0), "SHIFT", default_text="upstream's, 5.0"
@@ -340,6 +370,7 @@ class Job:
         "Seed of the noise. The same seed gives the same video on the same machine.",
         parsers.whole(0, _LARGEST_SEED),
         "N",
+        used_by=_DIFFUSION,
     )
     use_relighting_lora: bool = _stage_2(
         False, "Light the character like the scene (replace mode).", parsers.switch
@@ -363,10 +394,17 @@ class Job:
     )
     no_audio: bool = _finishing(False, "Leave the result without sound.", parsers.switch)
     audio: Path = _finishing(
-        NO_PATH, "Sound for the result.", parsers.path, "FILE", default_text="the driving video's"
+        NO_PATH,
+        "Sound for the result; the driving sound of sadtalker.",
+        parsers.path,
+        "FILE",
+        default_text="the driving video's",
     )
     side_by_side: bool = _finishing(
-        False, "Make a second video besides: driving video, pose and result side by side.", parsers.switch
+        False,
+        "Make a second video besides: driving video, pose and result side by side.",
+        parsers.switch,
+        used_by=WITH_STAGE_1,
     )
     credentials: tuple[Path, Path] | None = _finishing(
         None,
@@ -394,6 +432,40 @@ class Job:
         parsers.path,
         "FILE",
         default_text="<wan22_dir>/.venv's, else this one",
+    )
+    tool_dir: Path = _tool(
+        NO_PATH,
+        "Checkout of the engine's repository.",
+        parsers.path,
+        "FOLDER",
+        default_text="of the repository's name, such as LivePortrait",
+    )
+    tool_python: Path = _tool(
+        NO_PATH,
+        "Python interpreter with its requirements.",
+        parsers.path,
+        "FILE",
+        default_text="<tool_dir>/.venv's, else this one",
+    )
+    tool_options: tuple[tuple[str, str], ...] = _tool(
+        (),
+        "The tool's own options, as docs/tools.md lists them.",
+        parsers.pairs,
+        '"NAME=VALUE, ..."',
+        default_text="the tool's",
+    )
+    densepose_path: Path = _densepose(
+        NO_PATH, "DensePose video of the driving video, for magicanimate.", parsers.path, "FILE"
+    )
+    densepose_command: tuple[str, ...] = _densepose(
+        (),
+        "Command that makes one: a list of words with {input} and {output} among them.",
+        parsers.command,
+        "LIST",
+        default_text="none",
+    )
+    densepose_dir: Path = _densepose(
+        NO_PATH, "Folder in which that command runs.", parsers.path, "FOLDER", default_text="this one"
     )
 
     @property
@@ -502,9 +574,15 @@ def load_job(
     values |= _parsed(flags, Path.cwd(), problems, prefix="--")
     used = frozenset(values) & frozenset(offered)
     given = used & {*from_file, *flags}
+    own = ENGINE_DEFAULTS.get(values.get("engine", DEFAULTS["engine"]), {})
+    values = {**own, **values}
+    used |= frozenset(own) & frozenset(offered)
     job = Job(stages=tuple(stages), given=given, **{name: values[name] for name in used})
     for name, setting in offered.items():
-        if set(setting.required_in) & set(stages) and name not in {*used, *from_file, *flags}:
+        needed = set(setting.required_in) & set(stages) and (
+            job.engine in setting.used_by or job.engine not in ALL_ENGINES
+        )
+        if needed and name not in {*used, *from_file, *flags}:
             what = f"--{name} is missing: {setting.help}"
             problems.append(Problem(f"settings.missing.{name}", what, f"Give --{name} {setting.metavar}."))
     from settings.contradictions import contradictions
@@ -620,6 +698,17 @@ def _completed(job: Job) -> Job:
         job = replace(job, save_path=job.src_root_path)
     if job.wan22_python == NO_PATH:
         job = replace(job, wan22_python=_default_interpreter(job.wan22_dir))
+    return with_tool(job)
+
+
+def with_tool(job: Job) -> Job:
+    """The job with the places of its engine's tool filled in, where they are not given."""
+    if job.engine not in TOOLS:
+        return job
+    if job.tool_dir == NO_PATH:
+        job = replace(job, tool_dir=Path.cwd() / TOOLS[job.engine])
+    if job.tool_python == NO_PATH:
+        job = replace(job, tool_python=_default_interpreter(job.tool_dir))
     return job
 
 
@@ -637,9 +726,9 @@ def _as_draft(job: Job) -> Job:
     )
 
 
-def _default_interpreter(wan22_dir: Path) -> Path:
+def _default_interpreter(folder: Path) -> Path:
     names = ("Scripts/python.exe",) if sys.platform == "win32" else ("bin/python",)
     for name in names:
-        if (candidate := wan22_dir / ".venv" / name).exists():
+        if (candidate := folder / ".venv" / name).exists():
             return candidate
     return Path(sys.executable)

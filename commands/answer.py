@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import config
 from commands.report import Report, RunOptions
 from commands.showing import print_problem, show
-from config import PREPROCESSING, Job, Problem, SettingsError
+from config import NO_PATH, PREPROCESSING, Job, Problem, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,7 +102,8 @@ def _findings(engine: Engine, job: Job, console: Console, options: RunOptions) -
 
     try:
         findings = list(engine.check(job))
-        if options.look and PREPROCESSING in job.stages and not any(f.level == "error" for f in findings):
+        looks = options.look and PREPROCESSING in job.stages and job.video_path != NO_PATH
+        if looks and not any(f.level == "error" for f in findings):
             findings += _look(job, console, quiet=options.quiet or options.as_json)
     except OSError as error:  # a name that no file can have, a folder that may not be entered
         what = f"{error.filename} cannot be used ({error.strerror})."

@@ -71,7 +71,7 @@ def answer(flags: Mapping[str, object], console: Console, *, engine: str, as_jso
     The report goes to standard output.
     """
     try:
-        job = config.job_without_media(flags)
+        job = config.job_without_media({**flags, "engine": engine})
         if engine not in ALL_ENGINES:
             from engines import load_engine
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import ALL_ENGINES, MASKING, Job, Problem, SettingsError
@@ -14,6 +15,10 @@ from config import ALL_ENGINES, MASKING, Job, Problem, SettingsError
 if TYPE_CHECKING:
     from engines.findings import Kind
     from engines.interface import Engine
+
+
+_DECLARED = tuple(path.stem for path in (Path(__file__).parent / "declared").glob("*.py"))
+"""Engines that are one file: what a tool needs, reads and leaves, for the adapter beside it."""
 
 
 def load_engine(name: str) -> Engine:
@@ -26,7 +31,8 @@ def load_engine(name: str) -> Engine:
         known = ", ".join(ALL_ENGINES)
         what = f"--engine {name}: there is no such engine (there are {known})."
         raise SettingsError([Problem("settings.engine", what, "Give one of these names.")])
-    engine: Engine = importlib.import_module(f"engines.{name}").ENGINE
+    place = "engines.declared" if name in _DECLARED else "engines"
+    engine: Engine = importlib.import_module(f"{place}.{name}").ENGINE
     return engine
 
 
@@ -64,4 +70,10 @@ _WITH_FINDINGS = (
     "engines.wan22.installation",
     "engines.wan22.weights",
     "engines.wan22.check",
+    "engines.declared.check",
+    "engines.declared.liveportrait",
+    "engines.declared.sadtalker",
+    "engines.declared.animateanyone",
+    "engines.declared.musepose",
+    "engines.magicanimate.check",
 )

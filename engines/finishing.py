@@ -115,16 +115,19 @@ def _unusable_sound_of(video: Path) -> Iterator[Finding]:
         return  # found elsewhere
 
 
-def finishing_steps(job: Job, engine: str) -> Iterator[Step]:
-    """The finish, and the side-by-side video if it was asked for."""
+def finishing_steps(job: Job, engine: str, timing: Timing | None = None) -> Iterator[Step]:
+    """The finish, and the side-by-side video if it was asked for.
+
+    ``timing`` is for an engine whose frames belong to other times than the job's settings say.
+    """
     import preprocess
 
     try:
-        timing = timing_of(job)
+        timing = timing or timing_of(job)
     except preprocess.MediaError as error:
         raise StepFailed(f"The finish cannot be planned: {error}") from error
     yield _finish_step(job, engine, timing)
-    if job.side_by_side:
+    if job.side_by_side and engine in config.SETTINGS["side_by_side"].used_by:
         yield _side_by_side_step(job, engine, timing)
 
 

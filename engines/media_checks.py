@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from config import PREPROCESSING, Job
+from config import NO_PATH, PREPROCESSING, Job
 from engines.findings import Finding, Kind, Level, kind
 
 if TYPE_CHECKING:
@@ -182,9 +182,10 @@ def media_findings(job: Job) -> Iterator[Finding]:
 
     shape: tuple[int, int] | None = None
     try:
-        info = probe_video(job.video_path)
-        yield from _video_findings(job, info)
-        shape = _size(job, info)
+        if job.video_path != NO_PATH:  # an engine that a sound drives needs none
+            info = probe_video(job.video_path)
+            yield from _video_findings(job, info)
+            shape = _size(job, info)
     except MediaError as error:
         yield unusable("--video_path", error)
     try:

@@ -17,6 +17,16 @@ _KINDS: Final = (
     ("settings.unknown", "A name that is no setting", "A misspelt setting would be ignored in silence."),
     ("settings.engine", "An engine that does not exist", _NOTHING_STARTS),
     (
+        "settings.no-stage-1",
+        "One stage of an engine that has only the whole",
+        "There is no folder between the stages that could be made or read.",
+    ),
+    (
+        "settings.no-replace",
+        "--replace with an engine that animates only",
+        "The picture would be animated, and the scene would be missing.",
+    ),
+    (
         "settings.retarget-with-replace",
         "--retarget in replace mode",
         "Upstream ignores retargeting in replace mode without a word.",

@@ -87,7 +87,7 @@ def timing_of_folder(folder: Path) -> Timing:
         return known
     import preprocess
 
-    return Timing(rate=_unrounded(preprocess.probe_video(folder / source_folder.POSE).rate))
+    return Timing(rate=unrounded(preprocess.probe_video(folder / source_folder.POSE).rate))
 
 
 def _from_facts(facts: Mapping[str, Any]) -> Timing | None:
@@ -103,7 +103,7 @@ def _from_facts(facts: Mapping[str, Any]) -> Timing | None:
         return None
 
 
-def _unrounded(rate: Fraction) -> Fraction:
+def unrounded(rate: Fraction) -> Fraction:
     """The rate that upstream rounded: 23.98 is 24000/1001, and what is near a whole number is that number."""
     candidates = (Fraction(round(rate)), *_STANDARD_RATES)
     near = [candidate for candidate in candidates if candidate and abs(candidate - rate) < _ROUNDING]

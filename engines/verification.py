@@ -112,6 +112,22 @@ def _black(made: Path, black_frames: int, frame_count: int) -> str:
     )
 
 
+def verify_picture(made: Path, frame_count: int) -> None:
+    """Decode a result of any engine, and see that it is not mostly black.
+
+    Raises:
+        StepFailed: it is, or does not decode.
+    """
+    import preprocess
+
+    try:
+        look = _watch(made, frame_count)
+    except preprocess.MediaError as error:
+        raise StepFailed(str(error)) from error
+    if look.black_frames * 2 > frame_count:
+        raise StepFailed(_black(made, look.black_frames, frame_count))
+
+
 # ---------------------------------------------------------------------------------------- looking at a video
 
 

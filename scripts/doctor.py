@@ -46,7 +46,7 @@ main = click.Command(
     "doctor.py",
     callback=_main,
     params=[
-        *(_setting(name) for name in ("wan22_dir", "ckpt_dir", "wan22_python")),
+        *(_setting(name) for name in ("wan22_dir", "ckpt_dir", "wan22_python", "tool_dir", "tool_python")),
         click.Option(
             ["--engine"],
             default=str(DEFAULTS["engine"]),

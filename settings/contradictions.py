@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config import FINISHING, GENERATION, HEADS, MASKING, NO_PATH, Job, Problem
+from config import (
+    FINISHING,
+    GENERATION,
+    HEADS,
+    MASKING,
+    NO_PATH,
+    PREPROCESSING,
+    TOOLS,
+    WITHOUT_STAGE_1,
+    Job,
+    Problem,
+)
 
 
 def contradictions(job: Job) -> Iterator[Problem]:
     """What is wrong with a Job by its settings alone: no file is looked at."""
+    yield from _stage_contradictions(job)
     yield from _mode_contradictions(job)
     yield from _mask_contradictions(job)
     yield from _window_contradictions(job)
     yield from _gpu_contradictions(job)
     yield from _result_contradictions(job)
+
+
+def _stage_contradictions(job: Job) -> Iterator[Problem]:
+    both = PREPROCESSING in job.stages and GENERATION in job.stages
+    if job.engine in WITHOUT_STAGE_1 and not both and job.stages != (MASKING,):
+        what = f"--engine {job.engine} has no stage 1: it does the whole at once, so no stage can run alone."
+        yield Problem("settings.no-stage-1", what, f"Use pipeline.py --engine {job.engine}.")
+    if job.engine in TOOLS and job.replace:
+        what = f"--engine {job.engine} cannot put the character into the driving video's scene."
+        yield Problem("settings.no-replace", what, "Leave out --replace, or use another engine.")
 
 
 def _mode_contradictions(job: Job) -> Iterator[Problem]:
@@ -79,7 +101,7 @@ def _gpu_contradictions(job: Job) -> Iterator[Problem]:
     elif job.multi_gpu and count is None:
         what = "--multi_gpu needs --nproc_per_node N, the number of GPUs."
         yield Problem("settings.multi-gpu-without-gpus", what, f"N is one of {allowed}.")
-    elif count is not None and (count < 2 or HEADS % count):
+    elif count is not None and job.engine not in TOOLS and (count < 2 or HEADS % count):
         what = f"--nproc_per_node must divide the model's {HEADS} heads: {allowed}; it is {count}."
         yield Problem("settings.gpus-and-heads", what, "Give one of these numbers.")
 

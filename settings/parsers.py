@@ -172,3 +172,38 @@ def names(value: object) -> tuple[str, ...]:
     if not found or len(found) != len(parts):
         raise ValueError("one name or several with commas between them")
     return found
+
+
+def pairs(value: object) -> tuple[tuple[str, str], ...]:
+    """Options by name: text such as ``still=true, size=512``, or a table of a settings file."""
+    if isinstance(value, str):
+        value = [part.split("=", 1) for part in value.split(",") if part.strip()]
+    elif isinstance(value, dict):
+        value = list(value.items())
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("options such as 'still=true, size=512'")
+    found = []
+    for part in value:
+        if not isinstance(part, (list, tuple)) or len(part) != 2 or not str(part[0]).strip():
+            raise ValueError("options such as 'still=true, size=512'")
+        content = str(part[1]).lower() if isinstance(part[1], bool) else str(part[1])
+        found.append((str(part[0]).strip().replace("-", "_"), content.strip()))
+    return tuple(found)
+
+
+def command(value: object) -> tuple[str, ...]:
+    """An argument list that names what it reads and what it writes; as a flag, in JSON."""
+    expected = 'a list of words with {input} and {output} among them, such as ["python", "main.py", ...]'
+    if isinstance(value, str):
+        import json
+
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(expected) from None
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(expected)
+    words = tuple(map(str, value))
+    if words and not all(any(name in word for word in words) for name in ("{input}", "{output}")):
+        raise ValueError(expected)
+    return words

@@ -243,4 +243,10 @@ ELSEWHERE = {
     *("media.interlaced", "media.non-square-pixels", "media.unreadable", "media.not-readable"),
     *("reference.not-a-file", "reference.not-readable", "reference.too-large"),
     *("reference.gif", "reference.turned-tiff"),
+    # In tests/declared/, beside the tools that they are about.
+    *("install.tool-checkout", "install.tool-python", "install.tool-packages", "install.tool-version"),
+    *("install.tool-weights", "install.tool-weights-cut", "install.tool-program", "machine.tool-no-gpu"),
+    *("machine.tool-gpu-memory", "settings.tool-option", "settings.no-driving-sound", "settings.no-stage-1"),
+    *("settings.no-replace", "settings.sadtalker-still", "settings.densepose-missing"),
+    *("install.densepose-folder", "media.densepose-colours", "gpus.magicanimate"),
 }
