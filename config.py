@@ -32,7 +32,7 @@ _DRAFT: Final = "_draft"
 _DRAFT_STEPS: Final = 6
 PREPROCESSING, GENERATION, FINISHING, MASKING = 1, 2, 3, 4
 """Stage 1, stage 2, what is done with the generated video after them, and the mask step between the two."""
-ALL_ENGINES: Final = ("wan22", "preview")
+ALL_ENGINES: Final = ("wan22", "preview", "frame")
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,8 @@ class Job:
     )
     engine: str = _mode(
         "wan22",
-        "What does the work: wan22 (the official model, needs a GPU) or preview (CPU only, a quick puppet).",
+        "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet) or "
+        "frame (a frame-by-frame model of yours).",
         parsers.text,
         "NAME",
     )
@@ -360,6 +361,15 @@ class Job:
     )
     price_per_hour: float | None = _stage_2(
         None, "Price of the machine, to estimate the cost.", parsers.number(0), "PRICE", shapes=False
+    )
+    frame_config: Path = _setting(
+        NO_PATH,
+        "YAML file that names the frame-by-frame model and describes it: docs/models/onnx.md.",
+        parsers.path,
+        "FILE",
+        section="Frame models",
+        stages=_TWO,
+        used_by=("frame",),
     )
     no_audio: bool = _finishing(False, "Leave the result without sound.", parsers.switch)
     audio: Path = _finishing(
