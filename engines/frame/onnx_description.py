@@ -164,8 +164,10 @@ class _Reader:
         return state
 
     def _picture(self, tensor: Tensor) -> Picture:
+        if len(tensor.shape) != 4:
+            raise ConfigurationError(f"{tensor.as_text()} is no picture: a picture has 4 axes.")
         layout = self._layout(tensor)
-        color = self._options.get("color") or _COLOR_OF.get(_channels(tensor, layout) or 3)
+        color = self._options.get("color") or _COLOR_OF.get(_channels(tensor, layout) or 3, "RGB")
         low, high = _range(self._options.get("range", (0, 1)), "range")
         color = _one_of(color, tuple(_CHANNELS), "color")
         self._fits(tensor, layout, color)

@@ -68,8 +68,10 @@ def _generate_step(job: Job) -> Step:
     generated = finishing.generated_path(job)
     inputs = {name: job.src_root_path / name for name in preview_plan.names(job)}
     inputs["model configuration"] = job.frame_config
-    if timing.sampled_video is not None:
-        inputs["driving video"] = timing.sampled_video
+    video = timing.sampled_video
+    # Stage 1 of this run makes it, or else it may be gone: most models can do without.
+    if video is not None and (PREPROCESSING in job.stages or video.is_file()):
+        inputs["driving video"] = video
     made = Made()
     return Step(
         name="generate",

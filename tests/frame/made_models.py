@@ -45,7 +45,7 @@ def write_model(
     opset: int = 17,
     external: str = "",
 ) -> Path:
-    """A model that gives its source back, brighter by the mean of all landmarks (or, without ``bias``, as it is).
+    """A model that gives its source back, brighter by the mean of all landmarks (without ``bias``, as it is).
 
     ``batch`` is the first axis of both inputs, or of each.
     """

@@ -245,7 +245,9 @@ def test_two_models_of_one_file_share_a_session_and_the_last_one_frees_it(tmp_pa
         (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
     ],
 )
-def test_a_file_that_is_no_model_is_refused_with_its_cause(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_no_model_is_refused_with_its_cause(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=message):

@@ -1,4 +1,4 @@
-"""Models by name: ours, registered ones, and those of installed packages; and the YAML file that names one."""
+"""Models by name: ours, registered ones, those of installed packages; and the YAML file that names one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_users_package_adds_a_model_without_touching_ours(
     assert "my_models" not in sys.modules, "nothing is imported before the model is chosen"
     found = registry.class_of(entry)
     assert found.__name__ == "Mine" and registry.keys_of(found) == ("strength",)
-    monkeypatch.delitem(sys.modules, "my_models")
+    del sys.modules["my_models"]
 
 
 def test_two_models_of_one_name_are_an_error_that_names_both_packages(
@@ -64,7 +64,9 @@ def test_two_models_of_one_name_are_an_error_that_names_both_packages(
 ) -> None:
     monkeypatch.syspath_prepend(install(tmp_path / "one", "mine = my_models:Mine"))
     monkeypatch.syspath_prepend(install(tmp_path / "two", "mine = my_models:Mine", package="other-models"))
-    with pytest.raises(registry.DuplicateModel, match=r"'mine': one of \S+-models 1.5, one of \S+-models 1.5"):
+    with pytest.raises(
+        registry.DuplicateModel, match=r"'mine': one of \S+-models 1.5, one of \S+-models 1.5"
+    ):
         registry.entries()
     with pytest.raises(registry.DuplicateModel, match="'onnx'"):
         registry.register("onnx", "elsewhere:Model")
@@ -75,7 +77,9 @@ def test_an_unknown_model_is_told_the_known_ones() -> None:
         registry.entry_of("pupet")
 
 
-def test_what_is_no_model_or_cannot_be_imported_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_model_or_cannot_be_imported_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = install(tmp_path / "site", "no = my_models:NotOne", "gone = my_models:Gone", "none = no_module:X")
     monkeypatch.syspath_prepend(site)
     with pytest.raises(ModelError, match="is not a BaseAnimationModel"):
@@ -83,7 +87,7 @@ def test_what_is_no_model_or_cannot_be_imported_is_said(tmp_path: Path, monkeypa
     for name in ("gone", "none"):
         with pytest.raises(ModelError, match=r"of my-models 1\.5, .* cannot be imported"):
             registry.class_of(registry.entry_of(name))
-    monkeypatch.delitem(sys.modules, "my_models")
+    del sys.modules["my_models"]
 
 
 def test_neither_torch_nor_onnxruntime_is_imported_to_know_the_models_and_to_check() -> None:

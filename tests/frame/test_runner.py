@@ -38,7 +38,9 @@ class Numbering(BaseAnimationModel):
     def preprocess_source_image(self, image: Image) -> Image:
         return image
 
-    def animate(self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False) -> Image:
+    def animate(
+        self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False
+    ) -> Image:
         if driving_landmarks["landmarks"] is None and self.given.needs_landmarks:
             raise AssertionError("a model that needs landmarks got none")
         return np.full_like(self.source(source_image), self.factor * driving_landmarks["index"])
@@ -92,7 +94,9 @@ def test_frames_without_a_face_are_filled_by_the_policy(policy: Any, expected: l
 
 def test_holding_gives_the_model_the_landmarks_before() -> None:
     class Seeing(Numbering):
-        def animate(self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False) -> Image:
+        def animate(
+            self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False
+        ) -> Image:
             points = driving_landmarks["landmarks"]
             assert points is not None
             return np.full_like(self.source(None), round(float(points[0, 0])))
@@ -127,7 +131,9 @@ def test_pictures_are_bgr_for_a_model_that_says_so_and_rgb_again_after_it() -> N
     class Blue(Numbering):
         given = Capabilities(color="BGR")
 
-        def animate(self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False) -> Image:
+        def animate(
+            self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False
+        ) -> Image:
             source: Image = self.source(source_image)
             assert np.array_equal(source, colours(48, 32)[4:28, 8:40, ::-1])
             assert driving_landmarks["frame"] is not None and driving_landmarks["frame"][0, 0, 0] == 3
@@ -136,7 +142,7 @@ def test_pictures_are_bgr_for_a_model_that_says_so_and_rgb_again_after_it() -> N
     clip = frames(1)
     clip[0]["frame"] = np.full((48, 64, 3), (1, 2, 3), np.uint8)
     assert numbers(run(Blue(), clip)) == ["source"]
-    assert clip[0]["frame"][0, 0].tolist() == [1, 2, 3]
+    assert np.array_equal(clip[0]["frame"], np.full((48, 64, 3), (1, 2, 3), np.uint8))
 
 
 def broken(answer: Callable[[Image], Any], **capabilities: Any) -> Numbering:
@@ -174,7 +180,9 @@ def test_pictures_of_the_models_own_size_are_scaled_to_the_source() -> None:
 
 def test_a_model_that_gives_one_buffer_again_and_again_still_gives_every_picture() -> None:
     class OneBuffer(Numbering):
-        def animate(self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False) -> Image:
+        def animate(
+            self, source_image: Any, driving_landmarks: Driving, return_intermediate: bool = False
+        ) -> Image:
             self.source(None)[:] = driving_landmarks["index"]
             buffer: Image = self.source(None)
             return buffer
