@@ -40,7 +40,7 @@ TOOLS: Final[Mapping[str, str]] = {
     "magicanimate": "magic-animate",
 }
 """Engines that are another project's program, and the folder of its checkout (without --tool_dir)."""
-ALL_ENGINES: Final = ("wan22", "preview", *TOOLS)
+ALL_ENGINES: Final = ("wan22", "preview", "frame", *TOOLS)
 WITHOUT_STAGE_1: Final = (*TOOLS,)
 """Engines that do the whole at once: nothing lies between the stages, so neither can run alone."""
 WITH_STAGE_1: Final = tuple(name for name in ALL_ENGINES if name not in WITHOUT_STAGE_1)
@@ -201,8 +201,8 @@ class Job:
     )
     engine: str = _mode(
         "wan22",
-        "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet), or "
-        "a tool of docs/tools.md: " + ", ".join(TOOLS) + ".",
+        "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet), "
+        "frame (a frame-by-frame model of yours), or a tool of docs/tools.md: " + ", ".join(TOOLS) + ".",
         parsers.text,
         "NAME",
     )
@@ -391,6 +391,15 @@ class Job:
     )
     price_per_hour: float | None = _stage_2(
         None, "Price of the machine, to estimate the cost.", parsers.number(0), "PRICE", shapes=False
+    )
+    frame_config: Path = _setting(
+        NO_PATH,
+        "YAML file that names the frame-by-frame model and describes it: docs/models/onnx.md.",
+        parsers.path,
+        "FILE",
+        section="Frame models",
+        stages=_TWO,
+        used_by=("frame",),
     )
     no_audio: bool = _finishing(False, "Leave the result without sound.", parsers.switch)
     audio: Path = _finishing(

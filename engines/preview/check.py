@@ -32,7 +32,7 @@ OTHER_ENGINE = kind(
     "source.engine",
     "error",
     "The folder was made by another engine",
-    "The puppet is moved by what its own stage 1 found; upstream's files do not hold it.",
+    "The picture is moved by what the preview's stage 1 found; upstream's files do not hold it.",
 )
 
 
@@ -53,10 +53,16 @@ def findings(job: Job) -> Iterator[Finding]:
     yield from common_findings(job, "preview")
     if PREPROCESSING in job.stages:
         yield from upstream_media_findings(job)
-    if PREPROCESSING not in job.stages and _made_by_another_engine(job):
+    else:
+        yield from folder_findings(job)
+
+
+def folder_findings(job: Job) -> Iterator[Finding]:
+    """Whether the folder between the stages is of the preview engine's stage 1."""
+    if _made_by_another_engine(job):
         what = (
-            f"--src_root_path: {job.src_root_path} was made by another engine's stage 1; the puppet needs "
-            f"{source_folder.TRACK}."
+            f"--src_root_path: {job.src_root_path} was made by another engine's stage 1; the {job.engine} "
+            f"engine needs {source_folder.TRACK}."
         )
         remedy = (
             "Run run_preprocessing.py --engine preview, or generate with the engine that made the folder."

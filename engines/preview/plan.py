@@ -15,25 +15,30 @@ from engines.timing import timing_of
 from execution.step import Step, StepFailed, StepRun
 
 _HERE = Path(__file__).parent
-_CODE = (*sorted(_HERE.rglob("*.py")), *our_code.READING)
+CODE = (*sorted(_HERE.rglob("*.py")), *our_code.READING)
 
 
 def steps(job: Job) -> Iterator[Step]:
     """The Steps of the job's stages."""
     if PREPROCESSING in job.stages:
-        if normalising.is_needed(job):
-            yield normalising.normalise_step(job)
-        first = _preprocess_step(job)
-        yield masking.stage_1_for_own_mask(first, first) if job.has_own_mask else first
-        yield from masking.mask_steps(job)
+        yield from stage_1_steps(job)
     if GENERATION in job.stages:
         yield _generate_step(job)
     if FINISHING in job.stages:
         yield from finishing.finishing_steps(job, "preview")
 
 
+def stage_1_steps(job: Job) -> Iterator[Step]:
+    """Stage 1 alone, with what belongs to it; the frame engine's is the same."""
+    if normalising.is_needed(job):
+        yield normalising.normalise_step(job)
+    first = _preprocess_step(job)
+    yield masking.stage_1_for_own_mask(first, first) if job.has_own_mask else first
+    yield from masking.mask_steps(job)
+
+
 def _preprocess_step(job: Job) -> Step:
-    outputs = tuple(job.save_path / name for name in _names(job))
+    outputs = tuple(job.save_path / name for name in names(job))
     video = normalising.copy_path(job) if normalising.is_needed(job) else job.video_path
     return Step(
         name="preprocess",
@@ -46,8 +51,8 @@ def _preprocess_step(job: Job) -> Step:
         obsolete=(*source_folder.obsolete(job, (*outputs, video)), *masking.leftovers(job)),
         settings=job.shaping_values(PREPROCESSING),
         function=partial(_preprocess, replace(job, video_path=video)),
-        code=_CODE,
-        weights=_weights(),
+        code=CODE,
+        weights=weights(),
         verify=partial(verification.verify_source, replace=job.replace, exact_background=True),
         facts=partial(_timing, job),
     )
@@ -66,13 +71,13 @@ def _generate_step(job: Job) -> Step:
         title=f"Stage 2, generation ({job.mode}, preview)",
         engine="preview",
         folder=job.output_path.parent,
-        inputs={name: job.src_root_path / name for name in _names(job)},
+        inputs={name: job.src_root_path / name for name in names(job)},
         outputs=(generated,),
         obsolete=masking.originals(job),
         settings=job.shaping_values(GENERATION),
         function=partial(_generate, job),
-        code=_CODE,
-        weights=_weights(),
+        code=CODE,
+        weights=weights(),
         verify=partial(
             verification.verify_generated,
             pose=job.src_root_path / source_folder.POSE,
@@ -81,12 +86,14 @@ def _generate_step(job: Job) -> Step:
     )
 
 
-def _names(job: Job) -> tuple[str, ...]:
+def names(job: Job) -> tuple[str, ...]:
+    """The files of stage 1 that the preview engine's stage 2 reads."""
     extras = (source_folder.TRACK, source_folder.PLATE) if job.replace else (source_folder.TRACK,)
     return source_folder.names(job) + extras
 
 
-def _weights() -> tuple[Path, ...]:
+def weights() -> tuple[Path, ...]:
+    """The model files."""
     return tuple(models.models_folder() / model.file_name for model in models.MODELS.values())
 
 

@@ -55,22 +55,23 @@ def render(job: Job, src_folder: Path, output: Path, report: Report) -> None:
         PersonNotFound: the reference image shows nobody.
     """
     info = preprocess.probe_video(src_folder / POSE)
-    driver = _driver(src_folder / TRACK, info.frame_count)
+    driver = read_driver(src_folder / TRACK, info.frame_count)
     size = (info.width, info.height)
     report("prepare the puppet", 0, 1)
     reference = Reference.read(src_folder / REFERENCE, size)
     stage = prepare(reference, driver, size, replace_mode=job.replace)
     report("prepare the puppet", 1, 1)
-    scenes = _scenes(src_folder) if job.replace else _same(reference.background(), info.frame_count)
+    behind = scenes(src_folder) if job.replace else _same(reference.background(), info.frame_count)
     writer = preprocess.VideoWriter(output, *size, info.rate, metadata={"comment": COMMENT})
-    with writer, _write_in_background(writer) as write:
-        for index, canvas in zip(range(info.frame_count), read_ahead(scenes), strict=True):
+    with writer, write_in_background(writer) as write:
+        for index, canvas in zip(range(info.frame_count), read_ahead(behind), strict=True):
             stage.draw(index, canvas)
             write(canvas)
             report("render", index + 1, info.frame_count)
 
 
-def _driver(path: Path, frame_count: int) -> Track:
+def read_driver(path: Path, frame_count: int) -> Track:
+    """Stage 1's track, of so many frames. Raises MediaError."""
     try:
         driver = Track.load(path)
     except (OSError, ValueError) as error:
@@ -96,20 +97,22 @@ class Reference:
 
     @classmethod
     def read(cls, path: Path, size: tuple[int, int]) -> Reference:
-        picture = preprocess.read_picture(path)
-        canvas = preprocess.fit_to_canvas(picture, *size, allow_area=False)
-        covered = preprocess.fit_to_canvas(np.ones(picture.shape[:2], np.uint8), *size, allow_area=False)
-        rows, columns = np.nonzero(covered.any(1))[0], np.nonzero(covered.any(0))[0]
-        left, top = int(columns[0]), int(rows[0])
-        content = np.ascontiguousarray(canvas[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1])
+        """The picture of a file on a canvas of (width, height). Raises MediaError, PersonNotFound."""
+        return cls.of(*on_canvas(preprocess.read_picture(path), size), name=str(path))
+
+    @classmethod
+    def of(
+        cls, canvas: Image, content: Image, corner: tuple[int, int], name: str = "The reference image"
+    ) -> Reference:
+        """What ``on_canvas`` gave, looked at. Raises PersonNotFound."""
         track = analyse_picture(content)
         if track.person_score[0] <= 0:
             raise PersonNotFound(
-                f"{path} shows no person that could be found. Choose a reference image with one figure, "
+                f"{name} shows no person that could be found. Choose a reference image with one figure, "
                 "seen from the front, head and shoulders at least."
             )
         skeleton = skeleton_of(track)
-        return cls(canvas, left, top, content, track, skeleton, cut_out(content, track, skeleton))
+        return cls(canvas, *corner, content, track, skeleton, cut_out(content, track, skeleton))
 
     def background(self) -> Image:
         """The canvas without the figure, RGB."""
@@ -120,6 +123,19 @@ class Reference:
         return composite.background_without(
             self.canvas, alpha, hands + np.array([self.left, self.top], np.float32)
         )
+
+
+def on_canvas(picture: Image, size: tuple[int, int]) -> tuple[Image, Image, tuple[int, int]]:
+    """A picture fitted to a canvas of (width, height): the canvas, the picture without its bars, its corner.
+
+    The corner is left and top of the picture on the canvas.
+    """
+    canvas = preprocess.fit_to_canvas(picture, *size, allow_area=False)
+    covered = preprocess.fit_to_canvas(np.ones(picture.shape[:2], np.uint8), *size, allow_area=False)
+    rows, columns = np.nonzero(covered.any(1))[0], np.nonzero(covered.any(0))[0]
+    left, top = int(columns[0]), int(rows[0])
+    content = np.ascontiguousarray(canvas[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1])
+    return canvas, content, (left, top)
 
 
 def prepare(
@@ -195,7 +211,7 @@ def _on_canvas(skeleton: Skeleton, driver: Track, size: tuple[int, int]) -> Skel
     return replace(skeleton, points=skeleton.points * factor + shift, depth=skeleton.depth * factor[0])
 
 
-def _scenes(folder: Path) -> Iterator[Image]:
+def scenes(folder: Path) -> Iterator[Image]:
     """Each frame of the driving scene without the actor."""
     streams = (preprocess.read_frames(folder / name) for name in (BACKGROUND, MASK, PLATE))
     for background, mask, plate in zip(*streams, strict=True):
@@ -208,7 +224,7 @@ def _same(background: Image, count: int) -> Iterator[Image]:
 
 
 @contextmanager
-def _write_in_background(writer: preprocess.VideoWriter) -> Iterator[Callable[[Image], None]]:
+def write_in_background(writer: preprocess.VideoWriter) -> Iterator[Callable[[Image], None]]:
     """Encode in a thread of its own; at most a few frames wait."""
     waiting: list[Future[None]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
