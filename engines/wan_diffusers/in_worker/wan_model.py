@@ -55,6 +55,10 @@ def load(folder: Path, held: Mapping[str, Any]) -> Model:
     pipeline = WanAnimatePipeline.from_pretrained(folder, vae=vae, transformer=transformer, **as_dtype(dtype))
     for name in ("text_encoder", "image_encoder", "transformer", "vae"):
         getattr(pipeline, name).eval()  # a text encoder in training mode makes runs differ
+    empty = [name for name, weight in pipeline.transformer.named_parameters() if weight.is_meta]
+    if empty:
+        what = f"The diffusion model lacks {len(empty)} tensors, such as {empty[0]}."
+        raise CannotLoad(what, "Give the model of Wan2.2-Animate-14B: no other Wan has its face adapter.")
     pipeline.set_progress_bar_config(disable=True)
     loras = _add_loras(pipeline, held["loras"])
     if held["weights"] == "fp8":
@@ -124,13 +128,13 @@ def _add_loras(pipeline: Any, wanted: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def _place(pipeline: Any, offload: str, device: Any) -> None:
-    import torch  # type: ignore[import-not-found, unused-ignore]
-
     if offload == "none":
         pipeline.to(device)
     elif offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
     else:
+        import torch  # type: ignore[import-not-found, unused-ignore]
+
         streams = device.type == "cuda"
         pipeline.enable_group_offload(
             onload_device=device,
