@@ -64,4 +64,6 @@ _WITH_FINDINGS = (
     "engines.wan22.installation",
     "engines.wan22.weights",
     "engines.wan22.check",
+    "engines.wan_diffusers.check",
+    "engines.wan_diffusers.machine_check",
 )

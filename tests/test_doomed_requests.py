@@ -243,4 +243,6 @@ ELSEWHERE = {
     *("media.interlaced", "media.non-square-pixels", "media.unreadable", "media.not-readable"),
     *("reference.not-a-file", "reference.not-readable", "reference.too-large"),
     *("reference.gif", "reference.turned-tiff"),
+    *(f"diffusers.{name}" for name in ("python", "packages", "model", "lora", "gguf", "size", "no-gpu")),
+    *("diffusers.shorter-than-overlap", "diffusers.memory-on-cpu", "diffusers.host-memory"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from config import GENERATION, MASKING, NO_PATH, PREPROCESSING, Job
@@ -66,7 +66,9 @@ GUIDANCE = kind(
     "Each diffusion step runs the model twice; a step-distilled LoRA is made for guidance 1.",
 )
 
-_NEEDED: Final = {
+_SINGLE_FILES: Final = (0, 37, 1)
+"""The diffusers that reads this model from a single file."""
+_NEEDED: Final[Mapping[str, tuple[int, ...]]] = {
     "diffusers": (0, 36),
     "torch": (2, 6),
     "transformers": (),
@@ -116,7 +118,7 @@ def installation_findings(job: Job) -> Iterator[Finding]:
         what = f"--diffusers_python: {job.diffusers_python} {error}."
         yield PYTHON.found(what, "Name the interpreter that has torch and diffusers.")
         return
-    wrong = [*_missing(python, _wanted(job)), *_old(python)]
+    wrong = [*_missing(python, _wanted(job)), *_old(python, _oldest(job))]
     if wrong:
         what = f"{python.path}: {', '.join(wrong)}."
         remedy = f"Install: {_REMEDY.replace('<python>', str(python.path))}"
@@ -134,9 +136,14 @@ def _missing(python: Interpreter, names: list[str]) -> list[str]:
     return [f"{name} is missing" for name in names if python.version_of(name) is None]
 
 
-def _old(python: Interpreter) -> list[str]:
+def _oldest(job: Job) -> dict[str, tuple[int, ...]]:
+    single_file = memory_plans.weights_of(job) == "gguf"
+    return {**_NEEDED, **({"diffusers": _SINGLE_FILES} if single_file else {})}
+
+
+def _old(python: Interpreter, needed: Mapping[str, tuple[int, ...]]) -> list[str]:
     old = []
-    for name, oldest in _NEEDED.items():
+    for name, oldest in needed.items():
         version = python.version_of(name)
         if version is not None and oldest and _numbers(version) < oldest:
             old.append(f"{name} {version} is older than {'.'.join(map(str, oldest))}")
@@ -144,7 +151,7 @@ def _old(python: Interpreter) -> list[str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    parts = version.split("+")[0].split(".")[:2]
+    parts = version.split("+")[0].split(".")[:3]
     return tuple(int(part) if part.isdigit() else 0 for part in parts)
 
 

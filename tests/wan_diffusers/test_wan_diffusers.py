@@ -77,7 +77,7 @@ class Watched:
         return list(dict.fromkeys(entry.phase for entry in self.told))
 
 
-def job_of(place: Workplace, mode: str = "animate", made: Path | None = None, **flags: object) -> Job:
+def job_of(place: Workplace, mode: str = "animate", made: Path | None = None, **flags: Any) -> Job:
     made = made or (place / "tiny").resolve().parent
     given = {
         "engine": "wan_diffusers",
