@@ -40,7 +40,7 @@ TOOLS: Final[Mapping[str, str]] = {
     "magicanimate": "magic-animate",
 }
 """Engines that are another project's program, and the folder of its checkout (without --tool_dir)."""
-ALL_ENGINES: Final = ("wan22", "preview", "frame", *TOOLS)
+ALL_ENGINES: Final = ("wan22", "preview", "wan_diffusers", "frame", *TOOLS)
 WITHOUT_STAGE_1: Final = (*TOOLS,)
 """Engines that do the whole at once: nothing lies between the stages, so neither can run alone."""
 WITH_STAGE_1: Final = tuple(name for name in ALL_ENGINES if name not in WITHOUT_STAGE_1)
@@ -121,7 +121,7 @@ def _setting(
         metavar=metavar,
         default_text=default_text,
         required_in=required_in,
-        is_path=parse in (parsers.path, parsers.two_files),
+        is_path=parse in (parsers.path, parsers.two_files, parsers.weighted_files),
         used_by=used_by,
         spellings=spellings,
         negative=negative,
@@ -134,23 +134,27 @@ def _setting(
 _ONE, _TWO, _BOTH = (PREPROCESSING,), (GENERATION,), (PREPROCESSING, GENERATION)
 _LAST = (FINISHING,)
 _WAN22: Final = ("wan22",)
-_DIFFUSION: Final = ("wan22", "animateanyone", "musepose", "magicanimate")
+_DIFFUSION: Final = ("wan22", "wan_diffusers", "animateanyone", "musepose", "magicanimate")
 _NEEDS_VIDEO: Final = tuple(name for name in ALL_ENGINES if name != "sadtalker")
+_DIFFUSERS: Final = ("wan_diffusers",)
+_ANIMATE: Final = (*_WAN22, *_DIFFUSERS)
+"""Those that run Wan-Animate's own model."""
 _file_of_stage_1 = partial(_setting, section="Files", stages=_ONE)
 _file_of_stage_2 = partial(_setting, section="Files", stages=_TWO)
 _mode = partial(_setting, section="What to make", stages=_BOTH)
 _stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE, used_by=WITH_STAGE_1)
-_stage_2 = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=_WAN22)
+_stage_2 = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=_ANIMATE)
 _finishing = partial(_setting, section="The finished video", stages=_LAST)
 _several_gpus = partial(_setting, section="Several GPUs", stages=_TWO, used_by=(*_WAN22, "magicanimate"))
 _tool = partial(_setting, section="A whole-clip tool", stages=_TWO, used_by=tuple(TOOLS))
 _densepose = partial(_setting, section="A whole-clip tool", stages=_TWO, used_by=("magicanimate",))
 _official = partial(
-    _setting, section="The official Wan2.2 installation", stages=(*_BOTH, MASKING), used_by=_WAN22
+    _setting, section="The official Wan2.2 installation", stages=(*_BOTH, MASKING), used_by=_ANIMATE
 )
 _mask = partial(
     _setting, section="The mask, by clicks (replace mode)", stages=(MASKING,), used_by=WITH_STAGE_1
 )
+_diffusers = partial(_setting, section="Wan-Animate on diffusers", stages=_TWO, used_by=_DIFFUSERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +206,8 @@ class Job:
     engine: str = _mode(
         "wan22",
         "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet), "
-        "frame (a frame-by-frame model of yours), or a tool of docs/tools.md: " + ", ".join(TOOLS) + ".",
+        "wan_diffusers (the official model's stage 2 on diffusers, for smaller GPUs), frame (a frame-by-frame "
+        "model of yours), or a tool of docs/tools.md: " + ", ".join(TOOLS) + ".",
         parsers.text,
         "NAME",
     )
@@ -237,7 +242,7 @@ class Job:
         False,
         "Edit both pictures to a standard pose with FLUX before retargeting.",
         parsers.switch,
-        used_by=_WAN22,
+        used_by=_ANIMATE,
     )
     resolution: tuple[int, int] = _stage_1(
         (1280, 720),
@@ -375,12 +380,18 @@ class Job:
     use_relighting_lora: bool = _stage_2(
         False, "Light the character like the scene (replace mode).", parsers.switch
     )
-    no_offload: bool = _stage_2(False, "Keep the text encoder on the GPU.", parsers.switch)
+    no_offload: bool = _stage_2(False, "Keep the text encoder on the GPU.", parsers.switch, used_by=_WAN22)
     t5_cpu: bool = _stage_2(
-        False, "Run the text encoder on the CPU: saves about 11 GB of GPU memory.", parsers.switch
+        False,
+        "Run the text encoder on the CPU: saves about 11 GB of GPU memory.",
+        parsers.switch,
+        used_by=_WAN22,
     )
     convert_model_dtype: bool = _stage_2(
-        False, "Passed on to upstream, where it changes nothing for this model.", parsers.switch
+        False,
+        "Passed on to upstream, where it changes nothing for this model.",
+        parsers.switch,
+        used_by=_WAN22,
     )
     on_oom: str = _stage_2(
         "stop",
@@ -476,6 +487,65 @@ class Job:
     densepose_dir: Path = _densepose(
         NO_PATH, "Folder in which that command runs.", parsers.path, "FOLDER", default_text="this one"
     )
+    stage_1: str = _setting(
+        "preview",
+        "Whose stage 1 feeds diffusers: preview (CPU only) or wan22 (the official script).",
+        parsers.choice("preview", "wan22"),
+        "ENGINE",
+        section="Wan-Animate on diffusers",
+        stages=_ONE,
+        used_by=_DIFFUSERS,
+        shapes=False,
+    )
+    diffusers_model: Path = _diffusers(
+        Path("Wan2.2-Animate-14B-Diffusers"),
+        "Folder of the model in diffusers' layout; not the official script's.",
+        parsers.path,
+        "FOLDER",
+    )
+    diffusers_python: Path = _diffusers(
+        NO_PATH,
+        "Python interpreter that has torch and diffusers.",
+        parsers.path,
+        "FILE",
+        default_text="this one",
+    )
+    diffusers_device: str = _diffusers(
+        "gpu",
+        "What computes: gpu, or cpu (for small test models).",
+        parsers.choice("gpu", "cpu"),
+        "NAME",
+        shapes=False,
+    )
+    memory: str = _diffusers(
+        "auto",
+        "How the model is held: full, model_offload, group_offload, fp8, gguf, int8, or auto: the first of "
+        "the exact ones that the free memory allows.",
+        parsers.choice("auto", "full", "model_offload", "group_offload", "fp8", "gguf", "int8"),
+        "PLAN",
+    )
+    transformer_file: Path = _diffusers(
+        NO_PATH,
+        "The diffusion model as one .gguf file, as for ComfyUI; the folder's is then not read.",
+        parsers.path,
+        "FILE",
+    )
+    vae_tiling: bool = _diffusers(
+        False, "Code pictures in tiles: less GPU memory, a little less exact.", parsers.switch
+    )
+    lora: tuple[tuple[Path, float], ...] | None = _diffusers(
+        None,
+        "LoRAs with their weights, such as a step-distilled one.",
+        parsers.weighted_files,
+        '"FILE:WEIGHT, ..."',
+    )
+    relighting_lora: Path = _diffusers(
+        NO_PATH,
+        "File of --use_relighting_lora.",
+        parsers.path,
+        "FILE",
+        default_text="relighting_lora.* in <diffusers_model>, else in <ckpt_dir>",
+    )
 
     @property
     def mode(self) -> str:
@@ -513,8 +583,12 @@ class Job:
             if name != "engine"
             and SETTINGS[name].shapes
             and not SETTINGS[name].is_path
-            and self.engine in SETTINGS[name].used_by
+            and self.engine_of(stage) in SETTINGS[name].used_by
         }
+
+    def engine_of(self, stage: int) -> str:
+        """Who does that stage: stage 1 can be another engine's (``--stage_1``)."""
+        return self.stage_1 if stage == PREPROCESSING and self.engine in _DIFFUSERS else self.engine
 
     @property
     def frame_limit(self) -> int | None:
@@ -682,6 +756,8 @@ def _parsed(raw: Mapping[str, object], folder: Path, problems: list[Problem], pr
 def _absolute(folder: Path, path: Any) -> Any:
     if isinstance(path, tuple):
         return tuple(_absolute(folder, part) for part in path)
+    if isinstance(path, float):  # a weight beside its file
+        return path
     # normpath, not resolve(): a link the user named stays the name that upstream and the record see.
     # os.path.expanduser leaves "~$draft.mp4" alone; Path.expanduser raises because there is no such user.
     return Path(os.path.normpath(folder / os.path.expanduser(path)))  # noqa: PTH111
@@ -705,6 +781,8 @@ def _completed(job: Job) -> Job:
             job = replace(job, retarget=not job.replace)
     else:
         job = replace(job, save_path=job.src_root_path)
+    if job.diffusers_python == NO_PATH:
+        job = replace(job, diffusers_python=Path(sys.executable))
     if job.wan22_python == NO_PATH:
         job = replace(job, wan22_python=_default_interpreter(job.wan22_dir))
     return with_tool(job)

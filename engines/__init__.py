@@ -77,4 +77,6 @@ _WITH_FINDINGS = (
     "engines.declared.animateanyone",
     "engines.declared.musepose",
     "engines.magicanimate.check",
+    "engines.wan_diffusers.check",
+    "engines.wan_diffusers.machine_check",
 )

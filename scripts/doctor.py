@@ -47,6 +47,7 @@ main = click.Command(
     callback=_main,
     params=[
         *(_setting(name) for name in ("wan22_dir", "ckpt_dir", "wan22_python", "tool_dir", "tool_python")),
+        *(_setting(name) for name in ("diffusers_model", "diffusers_python", "diffusers_device")),
         click.Option(
             ["--engine"],
             default=str(DEFAULTS["engine"]),

@@ -207,3 +207,30 @@ def command(value: object) -> tuple[str, ...]:
     if words and not all(any(name in word for word in words) for name in ("{input}", "{output}")):
         raise ValueError(expected)
     return words
+
+
+def weighted_files(value: object) -> tuple[tuple[Path, float], ...]:
+    """Files, each with a weight; without one it is 1."""
+    expected = 'files with their weights, such as "light.safetensors:0.8, other.safetensors"'
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not parts:
+        raise ValueError(expected)
+    return tuple(_weighted_file(part, expected) for part in parts)
+
+
+def _weighted_file(value: object, expected: str) -> tuple[Path, float]:
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        name, weight = str(value[0]), str(value[1])
+    elif isinstance(value, str) and value.strip():
+        name, colon, weight = value.strip().rpartition(":")
+        if not colon or "/" in weight or "\\" in weight:  # no weight, or the colon of a drive's letter
+            name, weight = value.strip(), "1"
+    else:
+        raise ValueError(expected)
+    try:
+        number = float(weight)
+    except ValueError:
+        raise ValueError(expected) from None
+    if not name or not -1e6 < number < 1e6:
+        raise ValueError(expected)
+    return Path(name), number

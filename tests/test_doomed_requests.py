@@ -249,4 +249,6 @@ ELSEWHERE = {
     *("machine.tool-gpu-memory", "settings.tool-option", "settings.no-driving-sound", "settings.no-stage-1"),
     *("settings.no-replace", "settings.sadtalker-still", "settings.densepose-missing"),
     *("install.densepose-folder", "media.densepose-colours", "gpus.magicanimate"),
+    *(f"diffusers.{name}" for name in ("python", "packages", "model", "lora", "gguf", "size", "no-gpu")),
+    *("diffusers.shorter-than-overlap", "diffusers.memory-on-cpu", "diffusers.host-memory"),
 }
