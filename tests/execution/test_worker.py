@@ -411,6 +411,30 @@ def test_one_that_dies_when_told_to_stop_is_replaced(tmp_path):
     assert not worker._workers
 
 
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from commands.interruption import exit_code_of
+from execution.step import StepRun
+from execution.worker import run_in_worker
+def work():
+    tell = lambda progress: print(progress.phase, flush=True)
+    run_in_worker("key", [sys.executable, sys.argv[1]], {"do": "wait"}, StepRun(Path("."), print, tell))
+sys.exit(exit_code_of(work))
+"""
+
+
+def test_ctrl_c_while_a_worker_says_nothing_ends_both():
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, MADE_UP[1]], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        process = int(running.stdout.readline().split()[0])
+        running.send_signal(signal.SIGINT)
+        assert running.wait(PATIENCE) == 130
+    assert not is_alive(process)
+
+
 # The orchestrator dies
 
 ORCHESTRATOR = """
