@@ -231,6 +231,8 @@ def test_whatever_lines_come_the_answer_counts(listener, pieces):
 def test_a_line_of_any_length_is_taken_in_pieces(listener):
     end = b"\n" + DONE.encode()
     assert answer_raw(listener, b"x" * 65536, end, times=200) == {"fine": True}
+    lines = listener.log.read_bytes().splitlines()
+    assert max(map(len, lines)) < 5 * 2**20 < 200 * 65536
     assert len(worker._workers["raw"].output.end()) <= 64 * 1024
 
 
