@@ -47,6 +47,7 @@ GPU_MEMORY, HOST_MEMORY, REQUEST, CANCELLED, OTHER = (
 
 LONGEST_ANSWER = 4 * 1024 * 1024
 """Bytes. Large data goes into files."""
+_LONGEST_MESSAGE = 2000
 
 _GPU_WORDS = (
     "CUDA out of memory",
@@ -154,7 +155,7 @@ class _Server:
             known = _understood(error)
             if not isinstance(error, WorkerError):
                 traceback.print_exc()
-            say("error", kind=known.kind, message=known.message, remedy=known.remedy)
+            say("error", kind=known.kind, message=known.message[:_LONGEST_MESSAGE], remedy=known.remedy)
 
     def _say(self, message: dict[str, Any]) -> None:
         line = json.dumps(message).encode("ascii") + b"\n"
