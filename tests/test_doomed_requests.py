@@ -249,4 +249,5 @@ ELSEWHERE = {
     *("machine.tool-gpu-memory", "settings.tool-option", "settings.no-driving-sound", "settings.no-stage-1"),
     *("settings.no-replace", "settings.sadtalker-still", "settings.densepose-missing"),
     *("install.densepose-folder", "media.densepose-colours", "gpus.magicanimate"),
+    "settings.magicanimate-seed",
 }

@@ -95,7 +95,7 @@ ENGINE = DeclaredEngine(
         signs=(
             tool.Sign(
                 "no-face",
-                r"Can't get the coeffs of the input",
+                r"Can't get the coeffs of the input|can not detect the landmark",
                 "SadTalker finds no face in the reference image, and reports success all the same. Give a "
                 "picture with one real-looking human face.",
             ),

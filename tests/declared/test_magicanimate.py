@@ -136,6 +136,7 @@ def test_its_traps_are_findings(place, monkeypatch):
     good = ("--densepose_path", "densepose.mp4")
     assert codes(place, *good) == set()
     assert codes(place, *good, "--multi_gpu", "--nproc_per_node", "1") == {"gpus.magicanimate"}
+    assert codes(place, *good, "--seed", str(2**32)) == {"settings.magicanimate-seed"}
     assert codes(place, *good, "--replace") == {"settings.no-replace"}
     words = '["make", "{input}", "{output}"]'
     assert codes(place, "--densepose_command", words, "--densepose_dir", "none") == {
