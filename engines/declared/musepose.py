@@ -98,7 +98,8 @@ ENGINE = DeclaredEngine(
         weights=_weights,
         packages=tool.packages("torch", "diffusers", "mmcv", "mmdet", "mmpose", "omegaconf", "opencv-python"),
         gpu_bytes=27 * 2**30,
-        size=lambda width, height, job: None,
+        size=lambda width, height, job: (round(_SIDE * width / height / 2) * 2, _SIDE),
+        sure_of_size=False,
         signs=(
             tool.Sign(
                 "opencv",
