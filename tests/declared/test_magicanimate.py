@@ -155,3 +155,9 @@ def test_the_memory_grows_with_the_clip(place, monkeypatch):
     assert codes(place, "--densepose_path", "densepose.mp4") == set()
     write_clip(place / "long.mp4", frame_count=40, rate=RATE, frame=parts)
     assert "machine.tool-gpu-memory" in codes(place, "--densepose_path", "long.mp4")
+
+
+def test_a_rate_that_is_asked_for_is_that_of_the_densepose_video_too(place):
+    flags = (*INPUTS, "--densepose_path", "densepose.mp4", "--check", "--json")
+    assert json.loads(place.invoke("pipeline.py", *flags).stdout)["predicted"]["frames"] == 6
+    assert json.loads(place.invoke("pipeline.py", *flags, "--fps", "10").stdout)["predicted"]["frames"] == 2
