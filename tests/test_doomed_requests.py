@@ -251,4 +251,5 @@ ELSEWHERE = {
     *("install.densepose-folder", "media.densepose-colours", "gpus.magicanimate"),
     *(f"diffusers.{name}" for name in ("python", "packages", "model", "lora", "gguf", "size", "no-gpu")),
     *("diffusers.shorter-than-overlap", "diffusers.memory-on-cpu", "diffusers.host-memory"),
+    "settings.magicanimate-seed",
 }

@@ -57,11 +57,9 @@ def _tile(call: tool.Call) -> tuple[int, int, int, int]:
 def _weights(job: Job) -> list[tool.Weight]:
     models = ("denoising_unet.pth", "reference_unet.pth", "pose_guider.pth", "motion_module.pth")
     poses = tool.weights_in(f"{_WEIGHTS}/DWPose", "dw-ll_ucoco_384.onnx", "yolox_l.onnx")
-    return [
-        *tool.weights_in(_WEIGHTS, *models),
-        *poses,
-        tool.Weight(f"{_WEIGHTS}/sd-vae-ft-mse/config.json", 2),
-    ]
+    folders = ("stable-diffusion-v1-5/unet", "image_encoder", "sd-vae-ft-mse")
+    configs = tool.weights_in(_WEIGHTS, *(f"{folder}/config.json" for folder in folders), at_least=2)
+    return [*tool.weights_in(_WEIGHTS, *models), *poses, *configs]
 
 
 ENGINE = DeclaredEngine(

@@ -102,7 +102,7 @@ def predict(tool: Tool, job: Job) -> Prediction | None:
         clip = clips.clip_of(tool, job)
     except (preprocess.MediaError, OSError):
         return None
-    width, height = clip.result or clip.reference
+    width, height = clip.result or clip.foretold or clip.reference
     return Prediction(width=width, height=height, frames=clip.frames)
 
 

@@ -20,6 +20,8 @@ class Clip:
     reference: tuple[int, int]
     result: tuple[int, int] | None
     """Size of the result; None where only the tool knows it."""
+    foretold: tuple[int, int] | None = None
+    """Size that the result will have, as far as can be said."""
 
 
 def clip_of(tool: Tool, job: Job) -> Clip:
@@ -38,7 +40,8 @@ def clip_of(tool: Tool, job: Job) -> Clip:
     if tool.canvas is not None:
         width, height = tool.canvas(width, height)
     timing, frames = _of_sound(tool, job) if tool.rate else _of_video(job)
-    return Clip(timing, frames, (width, height), tool.size(width, height, job))
+    size = tool.size(width, height, job)
+    return Clip(timing, frames, (width, height), size if tool.sure_of_size else None, size)
 
 
 def even(side: int) -> int:
@@ -55,7 +58,7 @@ def _of_video(job: Job) -> tuple[Timing, int]:
 
 def _of_sound(tool: Tool, job: Job) -> tuple[Timing, int]:
     rate = tool.rate or Fraction(25)
-    return Timing(rate=rate, driving_video=job.audio), int(_seconds(job.audio) * rate)
+    return Timing(rate=rate), int(_seconds(job.audio) * rate)
 
 
 def _seconds(path: Path) -> Fraction:

@@ -20,6 +20,7 @@ SLICE = kind(
 _SLICE, _OVERLAP = 48, 4
 _SIDE: Final = 768
 _WEIGHTS: Final = "pretrained_weights"
+_BASE: Final = "sd-image-variations-diffusers"
 
 
 def _align(call: tool.Call) -> list[str]:
@@ -33,6 +34,7 @@ def _configuration(call: tool.Call) -> Mapping[str, Any]:
         key: path.replace(f"{_WEIGHTS}/", f"{_WEIGHTS}/MusePose/") if path.endswith(".pth") else path
         for key, path in FILES.items()
     }
+    models["pretrained_base_model_path"] = f"{_WEIGHTS}/{_BASE}"
     return {
         **models,
         "inference_config": "./configs/inference_v2.yaml",
@@ -52,8 +54,12 @@ def _words(call: tool.Call) -> list[str]:
 
 def _weights(job: Job) -> list[tool.Weight]:
     names = ("denoising_unet.pth", "reference_unet.pth", "pose_guider.pth", "motion_module.pth")
-    poses = tool.weights_in(f"{_WEIGHTS}/dwpose", "dw-ll_ucoco_384.pth", "yolox_l_8x8_300e_coco.pth")
-    return [*tool.weights_in(f"{_WEIGHTS}/MusePose", *names), *poses]
+    configs = (f"{_BASE}/unet/config.json", "image_encoder/config.json", "sd-vae-ft-mse/config.json")
+    return [
+        *tool.weights_in(f"{_WEIGHTS}/MusePose", *names),
+        *tool.weights_in(f"{_WEIGHTS}/dwpose", "dw-ll_ucoco_384.pth", "yolox_l_8x8_300e_coco.pth"),
+        *tool.weights_in(_WEIGHTS, *configs, at_least=2),
+    ]
 
 
 def _checks(job: Job, frames: int) -> Iterator[Finding]:
@@ -90,9 +96,18 @@ ENGINE = DeclaredEngine(
         ),
         code=("test_stage_2.py", "pose_align.py", "musepose", "pose", "configs"),
         weights=_weights,
-        packages=tool.packages("torch", "diffusers", "mmcv", "mmdet", "mmpose", "omegaconf", "einops"),
+        packages=tool.packages("torch", "diffusers", "mmcv", "mmdet", "mmpose", "omegaconf", "opencv-python"),
         gpu_bytes=27 * 2**30,
-        size=lambda width, height, job: None,
+        size=lambda width, height, job: (round(_SIDE * width / height / 2) * 2, _SIDE),
+        sure_of_size=False,
+        signs=(
+            tool.Sign(
+                "opencv",
+                r"The function is not implemented|destroyAllWindows",
+                "Its pose program needs OpenCV with windows: install opencv-python for its Python, without "
+                "opencv-python-headless.",
+            ),
+        ),
         checks=_checks,
     )
 )

@@ -34,7 +34,6 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code, or NO_RESULT."""
     split = argv.index("--")
     options, command = _parser().parse_args(argv[:split]), argv[split + 1 :]
-    signal.signal(signal.SIGTERM, _end)
     target = Path(options.bring)
     with _run_folder(target.parent) as run:
         names = {"{run}": str(run), "{token}": run.name}
@@ -106,4 +105,5 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))

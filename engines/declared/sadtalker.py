@@ -40,6 +40,11 @@ def _words(call: tool.Call) -> list[str]:
     return words
 
 
+def _size(width: int, height: int, job: Job) -> tuple[int, int]:
+    side = int(_option(job, "size", "256"))
+    return (width, height) if _option(job, "preprocess", "crop").endswith("full") else (side, side)
+
+
 def _weights(job: Job) -> list[tool.Weight]:
     # Without the .safetensors it falls back to an older set in silence, so that one is not enough.
     mapping = "mapping_00109" if _option(job, "preprocess", "crop").endswith("full") else "mapping_00229"
@@ -91,11 +96,12 @@ ENGINE = DeclaredEngine(
             "batch_size": tool.number(1, 64),
             "expression_scale": tool.number(0, 5),
         },
-        size=lambda width, height, job: None,
+        size=_size,
+        sure_of_size=False,
         signs=(
             tool.Sign(
                 "no-face",
-                r"Can't get the coeffs of the input",
+                r"Can't get the coeffs of the input|can not detect the landmark",
                 "SadTalker finds no face in the reference image, and reports success all the same. Give a "
                 "picture with one real-looking human face.",
             ),

@@ -114,6 +114,8 @@ class Tool:
     """Given the reference image's size, that to which both inputs are brought; None leaves them."""
     size: Callable[[int, int, Job], tuple[int, int] | None] = lambda width, height, job: (width, height)
     """Given the size of the reference as it stands ready, that of the result; None where it is not known."""
+    sure_of_size: bool = True
+    """Whether the result must have that size; else it is only foretold."""
     tile: Callable[[Call], tuple[int, int, int, int]] | None = None
     """Left, top, width and height of the result in what the last command leaves; None for all of it."""
     clip: Callable[[Job], Any] | None = None

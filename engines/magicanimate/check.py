@@ -42,12 +42,19 @@ SHAPES = kind(
     "Reference image and motion differ in shape",
     "Both are brought into one square: the figure stands in another place and size than the movement.",
 )
+SEED = kind(
+    "settings.magicanimate-seed",
+    "error",
+    "A seed that MagicAnimate does not take",
+    "It also seeds NumPy, which stops at a number that has more than 32 bits, after all models are loaded.",
+)
 DISTRIBUTED = kind(
     "gpus.magicanimate",
     "error",
     "Fewer than two GPUs for the distributed launch",
     "With one GPU it does nothing at all, and reports success.",
 )
+_LARGEST_SEED: Final = 2**32 - 1
 _APART: Final = 0.2
 """Seconds."""
 _OTHER_SHAPE: Final = 1.25
@@ -58,6 +65,9 @@ def findings(job: Job) -> Iterator[Finding]:
     yield from check.findings(TOOL, job)
     if not clip.both_stages(job):
         return
+    if job.seed > _LARGEST_SEED:
+        what = f"--seed {job.seed} is more than {_LARGEST_SEED}."
+        yield SEED.found(what, "Give a smaller number.")
     yield from _densepose(job)
     yield from _gpus(job)
     predicted = check.predict(TOOL, job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from config import NO_PATH, Job
+from config import NO_PATH, SOURCE_FPS, Job
 from engines.declared.tool import REFERENCE, Call, Command, Package, Sign, Tool, Weight
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def clip_of(job: Job) -> Clip:
     from engines.declared.clip import Clip
     from engines.declared.staging import content_box
     from engines.timing import Timing, timing_of, unrounded
-    from media.normalise import normalised_frame_count, normalised_size
+    from media.normalise import normalised_frame_count, normalised_rate, normalised_size
     from media.pictures import describe_picture
 
     describe_picture(job.refer_path)
@@ -94,7 +94,9 @@ def clip_of(job: Job) -> Clip:
     timing, motion = timing_of(job), driving
     if job.densepose_path != NO_PATH:
         motion = preprocess.probe_video(job.densepose_path)
-        timing = Timing(rate=unrounded(motion.rate), driving_video=job.video_path, start=driving.start)
+        rate = normalised_rate(motion, job.fps)
+        rate = unrounded(rate) if job.fps == SOURCE_FPS else rate
+        timing = Timing(rate=rate, driving_video=job.video_path, start=driving.start)
     frames = normalised_frame_count(motion.path, timing.rate, job.frame_limit)
     box = content_box(*normalised_size(motion), (SIDE, SIDE))
     return Clip(timing, frames, (SIDE, SIDE), (box[2], box[3]))

@@ -26,7 +26,7 @@ def _tools(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             folder = tmp_path_factory.mktemp("tools") / name
             folder.mkdir()
             make_tool(name, folder)
-            write_clip(folder / "drive.mp4", frame_count=12, rate=Fraction(30000, 1001), sound=True)
+            write_clip(folder / "drive.mp4", frame_count=6, rate=Fraction(30000, 1001), sound=True)
             write_sound(folder / "voice.m4a")
             write_picture(folder / "character.png", numbered_frame(0, 128, 160))
             made[name] = folder

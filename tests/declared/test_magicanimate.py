@@ -6,6 +6,7 @@ import json
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import yaml
 
 import preprocess
 from engines.declared.staging import content_box
-from engines.magicanimate.densepose import BACKGROUND, wrong_colours
+from engines.magicanimate.densepose import BACKGROUND
 from tests.media import Image, numbered_frame, write_clip
 from tests.workplace import Workplace
 
@@ -30,7 +31,11 @@ def parts(number: int, width: int, height: int, background: tuple[int, int, int]
     return frame
 
 
-def write_densepose(path: Path, frame_count: int = 12) -> Path:
+def on_black(number: int, width: int, height: int) -> Image:
+    return parts(number, width, height, (0, 0, 0))
+
+
+def write_densepose(path: Path, frame_count: int = 6) -> Path:
     return write_clip(path, frame_count=frame_count, rate=RATE, frame=parts)
 
 
@@ -38,6 +43,7 @@ def write_densepose(path: Path, frame_count: int = 12) -> Path:
 def place(tool_place) -> Workplace:
     made: Workplace = tool_place("magicanimate")
     write_densepose(made / "densepose.mp4")
+    write_clip(made / "drive.mp4", frame_count=6, rate=RATE, sound=True)
     preprocess.write_picture(made / "character.png", numbered_frame(0, 160, 96))
     return made
 
@@ -46,7 +52,7 @@ def run(place: Workplace, *flags: str, **environment: str):
     return place.run_here("pipeline.py", *INPUTS, *flags, **environment)
 
 
-def recorded(place: Workplace) -> list[dict]:
+def recorded(place: Workplace) -> list[dict[str, Any]]:
     """What the stand-in was started with, each time."""
     return [json.loads(line) for line in (place / "magic-animate/calls.jsonl").read_text().splitlines()]
 
@@ -54,13 +60,16 @@ def recorded(place: Workplace) -> list[dict]:
 def test_a_densepose_video_makes_a_result_in_its_own_shape_at_its_rate_with_the_sound(place):
     done = run(place, "--densepose_path", "densepose.mp4", "--seed", "7", STANDIN_RECORD="calls.jsonl")
     assert done.returncode == 0, done.stderr
-    info = preprocess.check_video(place / "output_wanimate.mp4", frame_count=12, size=(512, 308))
+    info = preprocess.check_video(place / "output_wanimate.mp4", frame_count=6, size=(512, 308))
     assert info.rate == RATE and info.has_audio
+    assert content_box(160, 96, (512, 512)) == (0, 102, 512, 308)
     (call,) = recorded(place)
     configuration = yaml.safe_load(call["configuration"])
     assert configuration["seed"] == [7] and configuration["size"] == 512 and not call["given"]["dist"]
     assert list((place / "magic-animate").glob("samples/*")) == []
     assert not place.scratch_folders()
+    frame = next(preprocess.read_frames(place / "process_results/magicanimate/motion.mp4", [0]))
+    assert np.abs(frame[2, 256].astype(int) - BACKGROUND).max() < 12, "padded with its own purple"
 
 
 def test_the_command_of_a_settings_file_makes_the_densepose_video(place):
@@ -78,7 +87,7 @@ def test_the_command_of_a_settings_file_makes_the_densepose_video(place):
 
 
 def test_a_command_that_draws_on_black_is_found_out_before_the_model_runs(place):
-    write_clip(place / "made.mp4", rate=RATE, frame=lambda *size: parts(*size, background=(0, 0, 0)))
+    write_clip(place / "made.mp4", frame_count=6, rate=RATE, frame=on_black)
     script = "import shutil, sys; shutil.copy('made.mp4', sys.argv[2])"
     words = [sys.executable, "-c", script, "{input}", "{output}"]
     done = run(place, "--densepose_command", json.dumps(words))
@@ -99,11 +108,11 @@ def test_the_distributed_launch_sees_as_many_gpus_as_were_asked_for(place):
     [
         ("no_file", "left no"),
         ("unfinished", "config.yaml"),
-        ("short", "12 were expected"),
-        ("black", "is black"),
-        ("cut_off", "cut"),
-        ("other_size", "was expected"),
-        ("memory", "GPU ran out of memory"),
+        pytest.param("short", "6 were expected", marks=pytest.mark.long),
+        pytest.param("black", "is black", marks=pytest.mark.long),
+        pytest.param("cut_off", "cut", marks=pytest.mark.long),
+        pytest.param("other_size", "was expected", marks=pytest.mark.long),
+        pytest.param("memory", "GPU ran out of memory", marks=pytest.mark.long),
     ],
 )
 def test_no_result_gets_its_name_unless_it_is_whole(place, fault, words):
@@ -130,6 +139,7 @@ def test_its_traps_are_findings(place, monkeypatch):
     good = ("--densepose_path", "densepose.mp4")
     assert codes(place, *good) == set()
     assert codes(place, *good, "--multi_gpu", "--nproc_per_node", "1") == {"gpus.magicanimate"}
+    assert codes(place, *good, "--seed", str(2**32)) == {"settings.magicanimate-seed"}
     assert codes(place, *good, "--replace") == {"settings.no-replace"}
     words = '["make", "{input}", "{output}"]'
     assert codes(place, "--densepose_command", words, "--densepose_dir", "none") == {
@@ -147,12 +157,7 @@ def test_the_memory_grows_with_the_clip(place, monkeypatch):
     assert "machine.tool-gpu-memory" in codes(place, "--densepose_path", "long.mp4")
 
 
-def test_the_square_is_padded_with_its_own_purple(place, tmp_path):
-    done = run(place, "--densepose_path", "densepose.mp4")
-    assert done.returncode == 0, done.stderr
-    motion = place / "process_results/magicanimate/motion.mp4"
-    assert wrong_colours(motion) is None
-    frame = next(preprocess.read_frames(motion, [0]))
-    assert np.abs(frame[2, 256].astype(int) - BACKGROUND).max() < 12
-    left, top, width, height = content_box(160, 96, (512, 512))
-    assert (left, width, height) == (0, 512, 308) and top == (512 - 308) // 4 * 2
+def test_a_rate_that_is_asked_for_is_that_of_the_densepose_video_too(place):
+    flags = (*INPUTS, "--densepose_path", "densepose.mp4", "--check", "--json")
+    assert json.loads(place.invoke("pipeline.py", *flags).stdout)["predicted"]["frames"] == 6
+    assert json.loads(place.invoke("pipeline.py", *flags, "--fps", "10").stdout)["predicted"]["frames"] == 2

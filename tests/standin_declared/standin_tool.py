@@ -59,7 +59,7 @@ def read(path: str) -> tuple[list[np.ndarray], float]:
     with av.open(path) as container:
         stream = container.streams.video[0]
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)], float(
-            stream.average_rate
+            stream.average_rate or 0
         )
 
 

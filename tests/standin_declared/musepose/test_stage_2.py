@@ -17,6 +17,7 @@ parser.add_argument("--cfg", type=float, default=3.5)
 given = parser.parse_args()
 text = Path(given.config).read_text()
 tool.record(given=vars(given), configuration=text)
+assert "sd-image-variations-diffusers" in text
 reference, pose = tool.test_case(text)
 frames, rate = tool.read(pose)
 taken = frames[: given.L : given.skip + 1]
