@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from set_up.session import Session
     from set_up.weights.fetching import WeightsRequest
 
-ROUNDS = 7
+ROUNDS = 5
 LARGE = (
     "diffusion_pytorch_model-00001-of-00002.safetensors",
     "diffusion_pytorch_model-00002-of-00002.safetensors",
     checkout.T5,
     checkout.CLIP,
 )
-MEBIBYTES = 96
+MEBIBYTES = 256
 OVERHEAD_BOUND = 1.05
 VERIFY_BOUND = 0.8
 

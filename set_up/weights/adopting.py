@@ -37,6 +37,8 @@ def adopt_what_is_there(
         if candidates:
             session.say(f"{len(candidates)} files that are there would be hashed, and kept if they are right")
         return [one for one in missing if sizes[one.file.path] != one.file.size], wrong
+    if not candidates:
+        return list(missing), wrong
     right: set[str] = set()
 
     def found(path: Path, sha256: str) -> None:

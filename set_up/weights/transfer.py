@@ -12,7 +12,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from execution.record import HIDDEN_FOLDER
 from set_up.errors import SetUpError
@@ -24,6 +24,7 @@ RETRY_VARIABLE: Final = "UNDERSTUDY_RETRY_SECONDS"
 _BUFFER: Final = 2**17
 """A kill loses what is in it."""
 _READ: Final = 2**20
+_SYNCED: Final = 16 * 2**20
 _PROGRESS: Final = 8 * 2**20
 """An attempt that brought this much was no failure: a hub that cuts each connection is still got through."""
 _AGAIN: Final = "What has arrived is kept: run the same command again to go on."
@@ -56,6 +57,19 @@ class Patience:
         if asked is not None:
             return min(asked, self.longest_asked_wait)
         return float(min(self.first_wait * 2 ** (failures - 1), self.longest_wait))
+
+
+def _begin_to_sync(file: BinaryIO, begin: int, end: int) -> int:
+    """Have the system write what came since ``begin`` to the disk, while more comes in; the next beginning.
+
+    The sync at the end then has little left to wait for, and 60 GB of weights do not push other programs'
+    files out of memory.
+    """
+    if end - begin < _SYNCED or not hasattr(os, "posix_fadvise"):  # which macOS and Windows lack
+        return begin
+    file.flush()
+    os.posix_fadvise(file.fileno(), begin, end - begin, os.POSIX_FADV_DONTNEED)
+    return end
 
 
 class FileFailed(SetUpError):
@@ -177,6 +191,7 @@ class Transfer:
 
     def _write(self, answer: Answer) -> None:
         with self._partial.open("ab", buffering=_BUFFER) as file:
+            written = self.here
             for piece in answer.pieces:
                 if self._stop.is_set():
                     raise Stopped
@@ -185,6 +200,7 @@ class Transfer:
                 self._digested += len(piece)
                 self.here += len(piece)
                 self.waiting_for = ""
+                written = _begin_to_sync(file, written, self.here)
                 if self.here > self.needed.file.size:
                     break  # the hash will tell
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -67,11 +68,25 @@ def started_and_in_the_middle(hub: HubServer, ckpt_dir: Path, tmp_path: Path) ->
         command(hub, ckpt_dir), env=environment(tmp_path), stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not any(path.stat().st_size >= 2**18 for path in downloads_folder(ckpt_dir).glob("*.partial")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    try:
+        while largest_part(ckpt_dir) < 2**18:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
     return process
+
+
+def largest_part(ckpt_dir: Path) -> int:
+    """Bytes of the largest file that is under way. Small ones get their names while one looks."""
+    sizes = [0]
+    for path in downloads_folder(ckpt_dir).glob("*.partial"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return max(sizes)
 
 
 def is_right(hub: HubServer, ckpt_dir: Path) -> bool:
