@@ -80,6 +80,7 @@ _AREAS = {
     "install": "The installation",
     "machine": "The machine",
     "gpus": "Several GPUs",
+    "frame": "Frame models",
     "look": "What `--look` sees",
     "record": "Records",
 }
