@@ -34,11 +34,15 @@ def failed(step: Step, what: str, log: Path, *, cause: str | None = None) -> Ste
     lines = [f"{step.title} failed: {what}."]
     if diagnosis:
         lines.append(diagnosis.text)
-    tail = [line for line in text.replace("\r", "\n").splitlines() if line.strip()][-_TAIL_LINES:]
-    if tail:
-        lines += ["Last lines of its output:", *(f"  | {line}" for line in tail)]
+    lines += last_lines(text)
     lines.append(f"Whole output: {log}")
     return StepFailed("\n".join(lines), cause=diagnosis.cause if diagnosis else cause)
+
+
+def last_lines(text: str) -> list[str]:
+    """The last lines of an output, as they stand in the message of a failure. Empty where there are none."""
+    tail = [line for line in text.replace("\r", "\n").splitlines() if line.strip()][-_TAIL_LINES:]
+    return ["Last lines of its output:", *(f"  | {line}" for line in tail)] if tail else []
 
 
 def ended_with(step: Step, code: int, log: Path) -> StepFailed:

@@ -18,7 +18,8 @@ def native_output_to(log: Path) -> Iterator[None]:
     escaped = os.fdopen(
         terminal, "w", buffering=1, encoding=python_stderr.encoding, errors="backslashreplace"
     )
-    with log.open("wb", buffering=0) as file, escaped as stream:
+    log.write_bytes(b"")
+    with log.open("ab", buffering=0) as file, escaped as stream:  # others append to it at the same time
         os.dup2(file.fileno(), 2)
         try:
             if python_stderr is sys.__stderr__:

@@ -22,7 +22,7 @@ _LONGEST_LINE = 64 * 1024
 _WAKE_SECONDS = 0.2
 """A signal can land in a library's thread; the main thread, which runs the handlers, sees it on waking."""
 
-_running: set[SupervisedProcess] = set()
+_running: set[ProcessTree] = set()
 
 
 def kill_running() -> None:
@@ -31,7 +31,72 @@ def kill_running() -> None:
         process.kill()
 
 
-class SupervisedProcess:
+class ProcessTree:
+    """A command that runs under the supervisor, with all that it starts.
+
+    Args:
+        relay: what is written to its standard input reaches the command, and its standard error comes apart
+            from its standard output. Otherwise the command reads nothing, and both come together.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None,
+        env: Mapping[str, str],
+        grace_seconds: float,
+        relay: bool = False,
+    ) -> None:
+        options = ["--relay"] if relay else []
+        self._process = subprocess.Popen(
+            # -P: nothing is imported by accident. Not -I: psutil may be installed for this user alone.
+            [sys.executable, "-P", str(_SUPERVISOR), str(grace_seconds), *options, *argv],
+            cwd=cwd,
+            env={**os.environ, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if relay else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        _running.add(self)
+
+    @property
+    def process_id(self) -> int:
+        """The supervisor's: the root of the command's tree."""
+        return self._process.pid
+
+    def end(self) -> None:
+        """Ask the whole tree to end; what has not ended after the grace is killed. Returns at once."""
+        if self._process.poll() is not None:
+            return
+        if sys.platform == "win32" and self._process.stdin is not None:
+            self._process.stdin.close()  # terminating would end the supervisor alone and spare the tree
+        else:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill the whole tree. Returns at once."""
+        if sys.platform == "win32":
+            self.end()  # the one way there is, and it does not wait
+        elif self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+
+    def _wait(self) -> int:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(timeout=_WAKE_SECONDS)
+
+    def _close(self) -> None:
+        """Forget the tree, which has ended."""
+        _running.discard(self)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with contextlib.suppress(OSError):  # what was not yet written to it cannot be any more
+                if stream is not None:
+                    stream.close()
+
+
+class SupervisedProcess(ProcessTree):
     """A running command with its whole tree. Use as a context manager: leaving it ends what still runs."""
 
     def __init__(
@@ -44,22 +109,7 @@ class SupervisedProcess:
         grace_seconds: float = TERMINATION_GRACE_SECONDS,
     ) -> None:
         self._log = log
-        self._process = subprocess.Popen(
-            # -P: nothing is imported by accident. Not -I: psutil may be installed for this user alone.
-            [sys.executable, "-P", str(_SUPERVISOR), str(grace_seconds), *argv],
-            cwd=cwd,
-            env={**os.environ, **env},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        _running.add(self)
-
-    @property
-    def process_id(self) -> int:
-        """The supervisor's: the root of the command's tree."""
-        return self._process.pid
+        super().__init__(argv, cwd=cwd, env=env, grace_seconds=grace_seconds)
 
     def follow(self, read_line: Callable[[str], None]) -> int:
         """Copy the output to the log, byte for byte, hand each line on as text, and return the exit code.
@@ -81,22 +131,6 @@ class SupervisedProcess:
             read_line(rest.decode("utf-8", "replace"))
         return self._wait()
 
-    def end(self) -> None:
-        """Ask the whole tree to end; what has not ended after the grace is killed. Returns at once."""
-        if self._process.poll() is not None:
-            return
-        if sys.platform == "win32" and self._process.stdin is not None:
-            self._process.stdin.close()  # terminating would end the supervisor alone and spare the tree
-        else:
-            self._process.terminate()
-
-    def kill(self) -> None:
-        """Kill the whole tree. Returns at once."""
-        if sys.platform == "win32":
-            self.end()  # the one way there is, and it does not wait
-        elif self._process.poll() is None:
-            self._process.send_signal(signal.SIGQUIT)
-
     def __enter__(self) -> SupervisedProcess:
         return self
 
@@ -108,15 +142,7 @@ class SupervisedProcess:
                 self._drain()
                 self._wait()
         finally:
-            _running.discard(self)
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
-
-    def _wait(self) -> int:
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._process.wait(timeout=_WAKE_SECONDS)
+            self._close()
 
     def _drain(self) -> None:
         """Keep the pipe empty while the tree ends, so that nobody blocks on writing its last words."""

@@ -199,7 +199,7 @@ def _run_function(step: Step, scratch: Path, log: Path, watcher: Watcher) -> Pea
         raise ValueError(f"step {step.name} has neither a command nor a function")
     with native_output_to(log), PeakMemory(os.getpid(), gpus=step.gpus > 0) as memory:
         try:
-            step.function(StepRun(scratch, report))
+            step.function(StepRun(scratch, report, watcher.progressed, log))
         except StepFailed as failure:
             raise StepFailed(f"{step.title} failed: {failure}", cause=failure.cause) from failure
         except Exception as error:

@@ -72,6 +72,10 @@ class StepRun:
     """The step's folder, as it looks while the step runs: a scratch folder."""
     report: Callable[[str, int, int], None]
     """(phase, done, total). It raises to cancel; let the exception through."""
+    progressed: Callable[[Progress], None] | None = None
+    """For progress that is not a count of a total, where somebody listens. It raises to cancel too."""
+    log: Path | None = None
+    """The step's log, to append to."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
 """Run one command and leave no process of it behind. Started by ``execution.process``, never imported.
 
-    python -P supervisor.py GRACE_SECONDS command argument ...
+    python -P supervisor.py GRACE_SECONDS [--relay] command argument ...
 
 It stands between the orchestrator and the command, so that the command's whole tree ends with either:
 
 * standard input is a pipe that the orchestrator holds open: when the orchestrator dies, however it dies, the
-  pipe closes and the tree is ended;
+  pipe closes and the tree is ended. With --relay what comes through it goes on to the command;
 * SIGTERM ends the tree gently: every process is asked, and killed after GRACE_SECONDS. torchrun puts its
   ranks into sessions of their own and gives them 30 seconds, hence the tree walk and a grace above that;
 * SIGQUIT kills it at once. (Not a second SIGTERM: two that arrive together are one.)
@@ -43,14 +43,18 @@ class Supervisor:
     def __init__(self, grace_seconds: float) -> None:
         self.grace_seconds = grace_seconds
         self.messages: queue.SimpleQueue[str | int] = queue.SimpleQueue()
+        self.pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
-    def run(self, command: list[str]) -> int:
+    def run(self, command: list[str], *, relay: bool) -> int:
         """Run the command to its end, or to the end of its tree; returns its exit code."""
         # A session of its own: a signal to its group cannot reach us, and ours cannot reach it unasked.
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        stdin = subprocess.PIPE if relay else subprocess.DEVNULL
+        child = subprocess.Popen(command, stdin=stdin, start_new_session=True)
         with _signals_for_the_main_thread_only():
             threading.Thread(target=lambda: self.messages.put(child.wait()), daemon=True).start()
             threading.Thread(target=self._watch_orchestrator, daemon=True).start()
+            if child.stdin is not None:
+                threading.Thread(target=self._relay, args=[child.stdin.fileno()], daemon=True).start()
         kill_at: float | None = None
         while True:
             message = self._next(kill_at)
@@ -75,9 +79,16 @@ class Supervisor:
                     return _KILL_NOW
 
     def _watch_orchestrator(self) -> None:
-        while os.read(0, 1):
-            pass
+        while piece := os.read(0, 65536):
+            self.pieces.put(piece)
         self.messages.put(_END)
+
+    def _relay(self, pipe: int) -> None:
+        """Hand on what comes. Apart from the watch: a command that does not read must not stop that."""
+        with contextlib.suppress(OSError):  # the command has ended
+            while piece := self.pieces.get():
+                while piece:
+                    piece = piece[os.write(pipe, piece) :]
 
     def _sweep(self, kill_at: float | None) -> None:
         """End what the command left running."""
@@ -132,7 +143,9 @@ def _adopt_orphans() -> None:
 
 
 def main() -> int:
-    """Run ``sys.argv[2:]`` under supervision."""
+    """Run the command under supervision."""
+    relay = sys.argv[2] == "--relay"
+    command = sys.argv[3 if relay else 2 :]
     _adopt_orphans()
     supervisor = Supervisor(float(sys.argv[1]))
     signal.signal(signal.SIGTERM, lambda number, frame: supervisor.messages.put(_END))
@@ -140,9 +153,9 @@ def main() -> int:
     if sys.platform != "win32":
         signal.signal(signal.SIGQUIT, lambda number, frame: supervisor.messages.put(_KILL_NOW))
     try:
-        return supervisor.run(sys.argv[2:])
+        return supervisor.run(command, relay=relay)
     except OSError as error:
-        print(f"{sys.argv[2]} cannot be started: {error.strerror}", file=sys.stderr)
+        print(f"{command[0]} cannot be started: {error.strerror}", file=sys.stderr)
         return 127
 
 

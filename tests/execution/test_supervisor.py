@@ -23,10 +23,10 @@ DEAF = (
 )
 
 
-def supervise(program: str, grace: str = "600") -> tuple[subprocess.Popen[str], int]:
+def supervise(program: str, grace: str = "600", *options: str) -> tuple[subprocess.Popen[str], int]:
     """A supervisor and the id of its command, which has started."""
     running = subprocess.Popen(
-        [sys.executable, "-P", str(SUPERVISOR), grace, sys.executable, "-c", program],
+        [sys.executable, "-P", str(SUPERVISOR), grace, *options, sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -110,3 +110,26 @@ def test_a_command_that_cannot_be_started_says_so(program, words):
     assert done.returncode == 127
     assert f"{program} cannot be started" in done.stderr and words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+ECHO = "import os, sys; print(os.getpid(), flush=True); print(len(sys.stdin.readline()), flush=True); input()"
+
+
+def test_what_is_written_to_it_reaches_the_command_where_asked_to():
+    running, command = supervise(ECHO, "600", "--relay")
+    assert running.stdin is not None and running.stdout is not None
+    running.stdin.write("x" * 300_000 + "\n")
+    running.stdin.flush()
+    assert running.stdout.readline() == "300001\n"
+    running.stdin.close()
+    assert finish(running) == 128 + signal.SIGTERM
+    assert not is_alive(command)
+
+
+def test_a_command_that_does_not_read_ends_with_the_orchestrator_all_the_same():
+    running, command = supervise(SLEEPER, "600", "--relay")
+    assert running.stdin is not None
+    running.stdin.write("x" * 300_000)  # more than any pipe holds
+    running.stdin.close()
+    assert finish(running) == 128 + signal.SIGTERM
+    assert not is_alive(command)
