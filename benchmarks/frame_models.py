@@ -25,7 +25,9 @@ BOUND = 0.9
 def rows() -> Iterator[Row]:
     """Frames a second of the whole runner, for pictures in and out, as a share of onnxruntime's own."""
     if find_spec("onnx") is None or find_spec("onnxruntime") is None:
-        yield Row("frame model against plain onnxruntime", "needs onnx and onnxruntime", f">= {BOUND}x", False)
+        yield Row(
+            "frame model against plain onnxruntime", "needs onnx and onnxruntime", f">= {BOUND}x", False
+        )
         return
     with tempfile.TemporaryDirectory() as folder:
         path = _write_model(Path(folder) / "model.onnx")
