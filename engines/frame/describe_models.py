@@ -9,7 +9,7 @@ import json
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 
-_NEEDED = ("av", "cv2", "numpy", "scipy", "click", "yaml", "psutil")
+_NEEDED = ("av", "cv2", "numpy", "scipy", "yaml")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from config import NO_PATH, Job
 from engines.frame import registry
 from engines.frame.configuration import FrameConfiguration
 from engines.frame.model import ModelError
+from engines.frame.tuning import remembered_batch
 from engines.timing import Timing
 from execution.step import StepRun
 from execution.worker import HARNESS, run_in_worker
@@ -97,7 +98,7 @@ def render(
             "model": configuration.model,
             "model_path": None if path is None else str(path),
             "gpu_id": configuration.gpu_id,
-            "batch_size": configuration.batch_size,
+            "batch_size": configuration.batch_size or remembered_batch(configuration) or 1,
             "missing": configuration.missing,
             "options": dict(configuration.options),
         },

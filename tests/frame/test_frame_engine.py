@@ -109,7 +109,7 @@ def test_a_model_of_a_users_package_runs_in_a_process_of_its_own_and_its_version
     place: Workplace, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     site = install(place / "site", "mine = my_models:Mine")
-    flags = FLAGS
+    flags: tuple[str, ...] = FLAGS
     if how == "another":
         if sys.platform == "win32":
             pytest.skip("a POSIX shell script stands for the interpreter")
