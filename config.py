@@ -412,6 +412,16 @@ class Job:
         stages=_TWO,
         used_by=("frame",),
     )
+    frame_python: Path = _setting(
+        NO_PATH,
+        "Python interpreter that runs the model; what requirements.txt names must be installed in it.",
+        parsers.path,
+        "FILE",
+        section="Frame models",
+        stages=_TWO,
+        default_text="this one",
+        used_by=("frame",),
+    )
     no_audio: bool = _finishing(False, "Leave the result without sound.", parsers.switch)
     audio: Path = _finishing(
         NO_PATH,

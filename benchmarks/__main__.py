@@ -13,7 +13,7 @@ from rich.table import Table
 
 NAMES = (
     *("startup", "orchestration", "checking", "windows", "finishing", "hashing", "preview", "masks"),
-    *("set_up", "downloading"),
+    *("set_up", "downloading", "frame_models"),
 )
 
 

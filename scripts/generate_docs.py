@@ -81,6 +81,7 @@ _AREAS = {
     "machine": "The machine",
     "gpus": "Several GPUs",
     "diffusers": "Wan-Animate on diffusers",
+    "frame": "Frame models",
     "look": "What `--look` sees",
     "record": "Records",
 }

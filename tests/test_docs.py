@@ -7,7 +7,7 @@ import pytest
 
 from scripts.generate_docs import ROOT, findings_page, with_flags, with_memory
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_readme_lists_every_flag_as_the_program_has_it():

@@ -237,6 +237,10 @@ ELSEWHERE = {
     *("machine.disk-full", "machine.gpu-memory", "machine.host-memory"),
     *("install.environment", "install.python-old", "install.preview-models", "install.sam2-extension"),
     "install.preview-libraries",
+    # tests/frame/test_frame_engine.py
+    *("frame.config-missing", "frame.config-unreadable", "frame.config-broken", "frame.unknown-model"),
+    *("frame.duplicate-model", "frame.model-file", "frame.onnx-description", "frame.no-replace"),
+    *("frame.batch-size", "frame.python", "install.onnxruntime", "install.onnxruntime-twice"),
     *("install.flash-attn-compiled", "install.flash-attn-torch", "install.flash-attn-version"),
     *("install.weights-unfinished", "media.not-a-file", "media.no-frames"),
     *("media.variable-rate", "media.edit-list", "media.10-bit", "media.hdr", "media.mirrored"),

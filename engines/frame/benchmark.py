@@ -16,7 +16,7 @@ from engines.frame import registry, runner, tuning
 from engines.frame.configuration import ConfigurationError, FrameConfiguration, read_configuration
 from engines.frame.driving import driving_frames, made_up, pictures
 from engines.frame.model import BaseAnimationModel, Clip, Driving, Image, ModelError
-from engines.preview import stage2
+from engines.preview import stage2_media
 from engines.preview.track import Track
 from engines.timing import timing_of_folder
 
@@ -101,7 +101,7 @@ def _inputs(image: Path | None, folder: Path | None) -> tuple[Image, list[Drivin
         ) from error
     pose = preprocess.probe_video(folder / source_folder.POSE)
     picture = preprocess.read_picture(image or folder / source_folder.REFERENCE)
-    canvas, content, corner = stage2.on_canvas(picture, (pose.width, pose.height))
+    canvas, content, corner = stage2_media.on_canvas(picture, (pose.width, pose.height))
     timing = timing_of_folder(folder)
     frames = driving_frames(track, float(timing.rate), pictures(timing, track), repeat(None))
     return content, list(islice(frames, _FRAMES)), Clip(track, len(track), False, canvas, corner)

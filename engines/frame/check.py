@@ -9,7 +9,7 @@ from pathlib import Path
 from config import GENERATION, NO_PATH, PREPROCESSING, Job
 from engines.checks import common_findings
 from engines.findings import Finding, kind
-from engines.frame import registry
+from engines.frame import registry, remote
 from engines.frame.configuration import (
     ConfigurationError,
     ConfigurationUnreadable,
@@ -67,6 +67,12 @@ BATCH = kind(
     "Larger batches than the frame model takes",
     "Some models refuse them. Others answer a batch by repeating its first part, without an error.",
 )
+NO_PYTHON = kind(
+    "frame.python",
+    "error",
+    "The Python for the frame model cannot be used",
+    "The model runs in it, in a process of its own.",
+)
 NO_ONNXRUNTIME = kind(
     "install.onnxruntime", "error", "onnxruntime is missing", "It runs ONNX models in our own Python."
 )
@@ -96,10 +102,13 @@ def _model_findings(job: Job) -> Iterator[Finding]:
         what = "--engine frame needs --frame_config: the YAML file that names the model."
         yield NO_CONFIGURATION.found(what, "Write 'animation: {model: puppet}' into a file, for one.")
         return
+    if job.frame_python != NO_PATH and (unusable := list(_python_findings(job))):
+        yield from unusable
+        return
     try:
-        entries = registry.entries()
-        configuration = read_configuration(job.frame_config, entries)
-        registry.entry_of(configuration.model)
+        known = remote.known_models(job)
+        configuration = read_configuration(job.frame_config, known)
+        registry.require(configuration.model, known)
     except ConfigurationUnreadable as error:
         yield UNREADABLE.found(f"--frame_config: {error}", "Check its name.")
     except ConfigurationError as error:
@@ -114,13 +123,25 @@ def _model_findings(job: Job) -> Iterator[Finding]:
         yield from _configured_findings(job, configuration)
 
 
+def _python_findings(job: Job) -> Iterator[Finding]:
+    try:
+        missing = remote.look(job.frame_python).missing
+    except ModelError as error:
+        yield NO_PYTHON.found(f"--frame_python: {error}", "Give the file of a Python interpreter.")
+        return
+    if missing:
+        what = f"--frame_python: {job.frame_python} lacks {', '.join(missing)}."
+        remedy = f"Install them: {job.frame_python} -m pip install -r requirements.txt"
+        yield NO_PYTHON.found(what, remedy)
+
+
 def _configured_findings(job: Job, configuration: FrameConfiguration) -> Iterator[Finding]:
     path = configuration.model_path
     if path is not None and not path.exists():
         what = f"{job.frame_config}: model_path: {path} does not exist."
         yield MODEL_FILE.found(what, "Check its name; it is relative to the YAML file.")
         return
-    if registry.entry_of(configuration.model).brought_by != registry.OWN:
+    if configuration.model not in registry.own_entries():
         return  # a class of somebody's package is not imported for a check
     try:
         from engines.frame.runner import check_options
@@ -133,7 +154,8 @@ def _configured_findings(job: Job, configuration: FrameConfiguration) -> Iterato
         what = f"Model '{configuration.model}' cannot draw into the driving scene."
         yield NO_REPLACE.found(what, "Leave out --replace, or take the puppet.")
     if configuration.model == "onnx" and path is not None:
-        yield from onnxruntime_findings()
+        if job.frame_python == NO_PATH:
+            yield from onnxruntime_findings()
         yield from _onnx_findings(job, configuration, path)
     elif configuration.batch_size not in (None, 1):
         what = f"batch_size: the puppet draws one frame at a time; {configuration.batch_size} are wanted."

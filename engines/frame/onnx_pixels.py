@@ -122,7 +122,7 @@ def _quantised(numbers: Array, picture: Picture) -> Image:
     if numbers.dtype == np.uint8:
         return np.asarray(numbers, np.uint8)
     flat = np.ascontiguousarray(numbers, np.float32).reshape(numbers.shape[0], -1)
-    if not cv2.checkRange(flat)[0]:
+    if not np.isfinite(flat).all():
         raise ModelError(
             f"The model's output {picture.tensor.name} holds numbers that are none (NaN or infinite). Check "
             "range, mean and std; a half-precision model may need the CPU."

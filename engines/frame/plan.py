@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from config import FINISHING, GENERATION, PREPROCESSING, Job
 from engines import finishing, masking, source_folder, verification
-from engines.frame import registry
+from engines.frame import remote
 from engines.frame.configuration import ConfigurationError, FrameConfiguration, read_configuration
 from engines.frame.model import ModelError
 from engines.preview import plan as preview_plan
@@ -17,7 +17,7 @@ from engines.timing import Timing, timing_of
 from execution.step import HOST_MEMORY, Step, StepFailed, StepRun
 
 _HERE: Final = Path(__file__).parent
-_CODE: Final = (*sorted(_HERE.glob("*.py")), *preview_plan.CODE)
+_CODE: Final = (*sorted(_HERE.glob("*.py")), *preview_plan.CODE, *remote.CODE)
 
 
 def steps(job: Job) -> Iterator[Step]:
@@ -35,9 +35,9 @@ def configuration_of_job(job: Job) -> FrameConfiguration:
 
     Raises:
         ConfigurationError: it cannot be read, or is wrong.
-        ModelError: two models have one name.
+        ModelError: two models have one name, or the Python for them cannot be asked.
     """
-    return read_configuration(job.frame_config, registry.entries())
+    return read_configuration(job.frame_config, remote.known_models(job))
 
 
 def model_name(job: Job) -> str:
@@ -51,7 +51,7 @@ def model_name(job: Job) -> str:
 def brought_by(job: Job) -> str:
     """The package and version that brings the job's model."""
     try:
-        return registry.entry_of(configuration_of_job(job).model).brought_by
+        return remote.known_models(job).get(configuration_of_job(job).model, "")
     except (ConfigurationError, ModelError):
         return ""
 
@@ -124,6 +124,9 @@ def _generate(job: Job, configuration: FrameConfiguration, timing: Timing, made:
     from engines.frame.tuning import ran_out_of_memory
 
     target = run.folder / finishing.generated_path(job).relative_to(job.output_path.parent)
+    if remote.is_wanted(job, configuration):
+        made.facts = remote.render(job, configuration, timing, target, run)
+        return
     try:
         runner.render(
             configuration, job.src_root_path, target, timing, run.report, replace=job.replace, made=made

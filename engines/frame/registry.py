@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Final
@@ -65,6 +65,11 @@ def unregister(name: str) -> None:
     del _registered[name]
 
 
+def own_entries() -> Mapping[str, Entry]:
+    """Ours, and those that code registered: they run in this process."""
+    return _registered
+
+
 def entries() -> Mapping[str, Entry]:
     """Every model there is, by name.
 
@@ -89,12 +94,21 @@ def entry_of(name: str) -> Entry:
         UnknownModel: there is none; the message names those there are.
     """
     known = entries()
+    require(name, known)
+    return known[name]
+
+
+def require(name: str, known: Collection[str]) -> None:
+    """Whether a model is among those that are known.
+
+    Raises:
+        UnknownModel: it is not; the message names those there are.
+    """
     if name not in known:
         from config import nearest
 
         there = ", ".join(sorted(known))
         raise UnknownModel(f"There is no model '{name}'{nearest(name, known)} (there are {there}).")
-    return known[name]
 
 
 def class_of(entry: Entry) -> type[BaseAnimationModel]:

@@ -25,7 +25,7 @@ from engines.frame.model import (
     ModelError,
     load,
 )
-from engines.preview import stage2
+from engines.preview import stage2_media
 from engines.timing import Timing
 
 Report = Callable[[str, int, int], None]
@@ -68,17 +68,19 @@ def render(
     _check_job(configuration.model, capabilities, timing, replace=replace)
     info = preprocess.probe_video(folder / source_folder.POSE)
     size = (info.width, info.height)
-    track = stage2.read_driver(folder / source_folder.TRACK, info.frame_count)
+    track = stage2_media.read_driver(folder / source_folder.TRACK, info.frame_count)
     picture = preprocess.read_picture(folder / source_folder.REFERENCE)
-    canvas, content, corner = stage2.on_canvas(picture, size)
+    canvas, content, corner = stage2_media.on_canvas(picture, size)
     runner = Runner(configuration, model, canvas, content, corner)
     runner.begin(Clip(track, info.frame_count, replace, canvas, corner))
     report("load the model", 1, 1)
-    scenes: Iterable[Image | None] = stage2.scenes(folder) if replace else repeat(None, info.frame_count)
+    scenes: Iterable[Image | None] = (
+        stage2_media.scenes(folder) if replace else repeat(None, info.frame_count)
+    )
     frames = driving_frames(track, float(info.rate), pictures(timing, track), scenes)
     comment = COMMENT.format(configuration.model)
     writer = preprocess.VideoWriter(output, *size, info.rate, metadata={"comment": comment})
-    with writer, stage2.write_in_background(writer) as write:
+    with writer, stage2_media.write_in_background(writer) as write:
         for done, image in enumerate(runner.run(frames), start=1):
             write(image)
             report("animate", done, info.frame_count)

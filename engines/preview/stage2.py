@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,15 +30,15 @@ from engines.preview.puppet.skeleton import (
     joint,
     skeleton_of,
 )
+from engines.preview.stage2_media import on_canvas, read_driver, scenes, write_in_background
 from engines.preview.track import PersonNotFound, Track
-from engines.source_folder import BACKGROUND, MASK, PLATE, POSE, REFERENCE, TRACK
+from engines.source_folder import POSE, REFERENCE, TRACK
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Report = Callable[[str, int, int], None]
 
 COMMENT = "Understudy preview engine: a moving cut-out of the reference image, not the result of a model"
-_WAITING_FRAMES = 3
 
 
 def render(job: Job, src_folder: Path, output: Path, report: Report) -> None:
@@ -68,19 +66,6 @@ def render(job: Job, src_folder: Path, output: Path, report: Report) -> None:
             stage.draw(index, canvas)
             write(canvas)
             report("render", index + 1, info.frame_count)
-
-
-def read_driver(path: Path, frame_count: int) -> Track:
-    """Stage 1's track, of so many frames. Raises MediaError."""
-    try:
-        driver = Track.load(path)
-    except (OSError, ValueError) as error:
-        raise preprocess.MediaError(f"{path}: {error}. Run stage 1 again.") from error
-    if len(driver) != frame_count:
-        raise preprocess.MediaError(
-            f"{path} holds {len(driver)} frames and {POSE} {frame_count}. Run stage 1 again."
-        )
-    return driver
 
 
 @dataclass(frozen=True)
@@ -123,19 +108,6 @@ class Reference:
         return composite.background_without(
             self.canvas, alpha, hands + np.array([self.left, self.top], np.float32)
         )
-
-
-def on_canvas(picture: Image, size: tuple[int, int]) -> tuple[Image, Image, tuple[int, int]]:
-    """A picture fitted to a canvas of (width, height): the canvas, the picture without its bars, its corner.
-
-    The corner is left and top of the picture on the canvas.
-    """
-    canvas = preprocess.fit_to_canvas(picture, *size, allow_area=False)
-    covered = preprocess.fit_to_canvas(np.ones(picture.shape[:2], np.uint8), *size, allow_area=False)
-    rows, columns = np.nonzero(covered.any(1))[0], np.nonzero(covered.any(0))[0]
-    left, top = int(columns[0]), int(rows[0])
-    content = np.ascontiguousarray(canvas[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1])
-    return canvas, content, (left, top)
 
 
 def prepare(
@@ -211,29 +183,6 @@ def _on_canvas(skeleton: Skeleton, driver: Track, size: tuple[int, int]) -> Skel
     return replace(skeleton, points=skeleton.points * factor + shift, depth=skeleton.depth * factor[0])
 
 
-def scenes(folder: Path) -> Iterator[Image]:
-    """Each frame of the driving scene without the actor."""
-    streams = (preprocess.read_frames(folder / name) for name in (BACKGROUND, MASK, PLATE))
-    for background, mask, plate in zip(*streams, strict=True):
-        yield composite.scene(background, mask, plate)
-
-
 def _same(background: Image, count: int) -> Iterator[Image]:
     for _ in range(count):
         yield background.copy()
-
-
-@contextmanager
-def write_in_background(writer: preprocess.VideoWriter) -> Iterator[Callable[[Image], None]]:
-    """Encode in a thread of its own; at most a few frames wait."""
-    waiting: list[Future[None]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
-
-        def write(image: Image) -> None:
-            waiting.append(pool.submit(writer.write, image))
-            if len(waiting) > _WAITING_FRAMES:
-                waiting.pop(0).result()
-
-        yield write
-        for future in waiting:
-            future.result()

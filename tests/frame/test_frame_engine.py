@@ -19,6 +19,7 @@ from engines.frame.model import Image
 from engines.preview import stage1, stage2
 from engines.preview.track import Track
 from engines.timing import Timing
+from execution.worker import close_workers
 from tests.frame.made_models import write_model
 from tests.frame.test_registry import install
 from tests.preview.made_up_track import made_up_track
@@ -36,6 +37,7 @@ ONNX = (
 @pytest.fixture(autouse=True)
 def _no_model_is_kept() -> Iterator[None]:
     yield
+    close_workers()
     runner.forget_model()
 
 
@@ -102,22 +104,54 @@ def test_a_result_is_made_again_from_its_record(place: Workplace) -> None:
     assert (place / "again.mp4").read_bytes() == first
 
 
-def test_a_model_of_a_users_package_runs_and_its_version_is_recorded(
-    place: Workplace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["this Python", "another"])
+def test_a_model_of_a_users_package_runs_in_a_process_of_its_own_and_its_version_is_recorded(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.syspath_prepend(install(place / "site", "mine = my_models:Mine"))
+    site = install(place / "site", "mine = my_models:Mine")
+    flags: tuple[str, ...] = FLAGS
+    if how == "another":
+        if sys.platform == "win32":
+            pytest.skip("a POSIX shell script stands for the interpreter")
+        flags = (*FLAGS, "--frame_python", str(python_with(place / "python", site)))
+    else:
+        monkeypatch.setenv("PYTHONPATH", str(site))
+        monkeypatch.syspath_prepend(site)
     (place / "model.yaml").write_text("animation: {model: mine, mine: {strength: 2.0}}\n")
-    done = place.run_here("pipeline.py", *place.inputs, *FLAGS)
+    done = place.run_here("pipeline.py", *place.inputs, *flags)
     assert done.returncode == 0, done.stderr
+    assert "my_models" not in sys.modules
     first, *_, last = preprocess.read_frames(place / "output_wanimate.mp4")
     assert last[:20].mean() > first[:20].mean() + 20
     record = json.loads((place / "output_wanimate.json").read_text("utf-8"))
-    settings = next(step["settings"] for step in record["steps"] if step["step"] == "generate")
-    assert settings["frame_model_of"] == "my-models 1.5"
+    step = next(step for step in record["steps"] if step["step"] == "generate")
+    assert step["settings"]["frame_model_of"] == "my-models 1.5"
+    assert step["facts"]["frame_model"]["name"] == "mine"
     (place / "model.yaml").write_text("animation: {model: mine, mine: {strenth: 2.0}}\n")
-    wrong = place.run_here("pipeline.py", *place.inputs, *FLAGS)
+    wrong = place.run_here("pipeline.py", *place.inputs, *flags)
     assert wrong.returncode == 1 and "no key 'strenth'" in " ".join(wrong.stderr.split())
-    del sys.modules["my_models"]
+
+
+def python_with(path: Path, *site: Path) -> Path:
+    """This interpreter, with folders that it finds modules in besides."""
+    folders = ":".join(map(str, site))
+    path.write_text(f'#!/bin/sh\nexport PYTHONPATH="{folders}:$PYTHONPATH"\nexec "{sys.executable}" "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell script stands for the interpreter")
+def test_a_python_that_cannot_run_a_model_is_refused(place: Workplace) -> None:
+    assert checked(place, "--frame_python", str(place / "none")) == ["frame.python"]
+    no_python = place / "no_python"
+    no_python.write_text("#!/bin/sh\necho hello\n")
+    no_python.chmod(0o755)
+    assert checked(place, "--frame_python", str(no_python)) == ["frame.python"]
+    bare = place / "bare"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o755)
+    assert checked(place, "--frame_python", str(bare)) == ["frame.python"]
+    assert checked(place, "--frame_python", str(python_with(place / "python"))) == []
 
 
 @pytest.mark.parametrize("replace_mode", [False, True])

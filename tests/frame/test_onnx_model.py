@@ -208,13 +208,16 @@ def test_a_provider_that_is_listed_and_does_not_come_up_is_an_error(
     path = write_model(tmp_path / "m.onnx")
     there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
-    monkeypatch.setattr(
-        onnxruntime,
-        "InferenceSession",
-        lambda path, options, providers: FallenBack(),
-    )
+    asked: list[Any] = []
+
+    def fall_back(path: str, options: Any, providers: Any) -> FallenBack:
+        asked.extend(providers)
+        return FallenBack()
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
     with pytest.raises(ModelError, match="run it on CPUExecutionProvider without a word"):
-        loaded(path, providers=["CUDAExecutionProvider"])
+        loaded(path, providers=["CUDAExecutionProvider"], gpu_id=1)
+    assert asked == [("CUDAExecutionProvider", {"device_id": "1"})]
     allowed = onnx_session.open_session(path, there, 0, 2)
     assert (allowed.provider, allowed.asked) == ("CPUExecutionProvider", tuple(there))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,25 @@ def test_a_clip_without_any_face_waits_for_no_batch_that_never_fills() -> None:
     assert model.batches == []
 
 
+def test_a_long_clip_is_streamed_and_not_held_in_memory() -> None:
+    model = Numbering()
+    load(model)
+    taken = 0
+
+    def endless() -> Iterator[Driving]:
+        nonlocal taken
+        clip = frames(40, without_face=range(8, 30))
+        while True:
+            yield {**clip[taken % 40], "index": taken}
+            taken += 1
+
+    canvas = colours(48, 32)
+    made = Runner(FrameConfiguration(model="numbering", batch_size=4), model, canvas, canvas, (0, 0))
+    made.begin(Clip(made_up_track(1, 64, 48), 1, False, canvas, (0, 0)))
+    for given, _ in zip(range(100), made.run(endless()), strict=False):
+        assert taken - given <= 4 * 4
+
+
 def test_larger_batches_than_the_model_takes_are_refused() -> None:
     with pytest.raises(ModelError, match="up to 4 frames at once; 5"):
         run(Numbering(), frames(1), batch_size=5)
@@ -140,9 +159,9 @@ def test_pictures_are_bgr_for_a_model_that_says_so_and_rgb_again_after_it() -> N
             return source
 
     clip = frames(1)
-    clip[0]["frame"] = np.full((48, 64, 3), (1, 2, 3), np.uint8)
+    driving = clip[0]["frame"] = np.full((48, 64, 3), (1, 2, 3), np.uint8)
     assert numbers(run(Blue(), clip)) == ["source"]
-    assert np.array_equal(clip[0]["frame"], np.full((48, 64, 3), (1, 2, 3), np.uint8))
+    assert driving[0, 0].tolist() == [1, 2, 3]
 
 
 def broken(answer: Callable[[Image], Any], **capabilities: Any) -> Numbering:
