@@ -32,7 +32,10 @@ _DRAFT: Final = "_draft"
 _DRAFT_STEPS: Final = 6
 PREPROCESSING, GENERATION, FINISHING, MASKING = 1, 2, 3, 4
 """Stage 1, stage 2, what is done with the generated video after them, and the mask step between the two."""
-ALL_ENGINES: Final = ("wan22", "preview", "wan_diffusers")
+ALL_ENGINES: Final = ("wan22", "preview", "wan_diffusers", "wan_animate_2")
+WITHOUT_STAGE_1: Final = ("wan_animate_2",)
+"""Engines that read the driving video itself."""
+_WITH_STAGE_1: Final = tuple(name for name in ALL_ENGINES if name not in WITHOUT_STAGE_1)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,17 @@ _official = partial(
     _setting, section="The official Wan2.2 installation", stages=(*_BOTH, MASKING), used_by=_ANIMATE
 )
 _diffusers = partial(_setting, section="Wan-Animate on diffusers", stages=_TWO, used_by=_DIFFUSERS)
-_mask = partial(_setting, section="The mask, by clicks (replace mode)", stages=(MASKING,))
+_either = partial(
+    _setting,
+    section="Wan-Animate on diffusers",
+    stages=_TWO,
+    used_by=(*_DIFFUSERS, *WITHOUT_STAGE_1),
+)
+_drawn = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=(*_ANIMATE, *WITHOUT_STAGE_1))
+_mask = partial(
+    _setting, section="The mask, by clicks (replace mode)", stages=(MASKING,), used_by=_WITH_STAGE_1
+)
+_stage_1_alone = partial(_stage_1, used_by=_WITH_STAGE_1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +197,9 @@ class Job:
     )
     engine: str = _mode(
         "wan22",
-        "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet) or "
-        "wan_diffusers (stage 2 of the official model on diffusers, for smaller GPUs).",
+        "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet), "
+        "wan_diffusers (stage 2 of the official model on diffusers, for smaller GPUs), or wan_animate_2 (its "
+        "successor on diffusers, with no stage 1).",
         parsers.text,
         "NAME",
     )
@@ -209,7 +223,7 @@ class Job:
         "WHEN",
         shapes=False,
     )
-    retarget: bool | None = _stage_1(
+    retarget: bool | None = _stage_1_alone(
         None,
         "Fit the motion to the character's proportions (animate mode).",
         parsers.switch,
@@ -235,22 +249,22 @@ class Job:
         parsers.frame_rate,
         "RATE",
     )
-    iterations: int = _stage_1(
+    iterations: int = _stage_1_alone(
         3, "Rounds of mask growth (replace mode); 0 leaves the mask as it is.", parsers.whole(), "N"
     )
-    k: int = _stage_1(
+    k: int = _stage_1_alone(
         7,
         "Side of the square by which the mask grows in each round, in pixels (replace mode).",
         parsers.whole(0),
         "PIXELS",
     )
-    w_len: int = _stage_1(
+    w_len: int = _stage_1_alone(
         1,
         "Cells across the mask's box; touched cells are filled. 1 fills the box, more follow the outline.",
         parsers.whole(),
         "N",
     )
-    h_len: int = _stage_1(1, "Cells down the mask's box, as --w_len.", parsers.whole(), "N")
+    h_len: int = _stage_1_alone(1, "Cells down the mask's box, as --w_len.", parsers.whole(), "N")
     mask_points: Path = _mask(
         NO_PATH,
         "Clicks on the person, in any format of docs/points.md: a mask is made of them.",
@@ -301,10 +315,8 @@ class Job:
         "FILE",
         default_text="<ckpt_dir>/process_checkpoint's",
     )
-    prompt: str | None = _stage_2(
-        None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's"
-    )
-    sample_steps: int | None = _stage_2(
+    prompt: str | None = _drawn(None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's")
+    sample_steps: int | None = _drawn(
         None, "Diffusion steps of each window.", parsers.whole(1), "N", default_text="upstream's, 20"
     )
     sample_guide_scale: float | None = _stage_2(
@@ -324,7 +336,7 @@ class Job:
         "NAME",
         default_text="upstream's, unipc",
     )
-    frame_num: int | None = _stage_2(
+    frame_num: int | None = _drawn(
         None,
         "Frames of one window, 4n+1, or 'auto': the length that costs least for the clip.",
         parsers.window_length_or_auto,
@@ -337,10 +349,10 @@ class Job:
     frame_num_max: int = _stage_2(
         77, "Longest window that auto may choose.", parsers.window_length, "N", shapes=False
     )
-    refert_num: int = _stage_2(
+    refert_num: int = _drawn(
         1, "Overlap: frames of a window that condition the next, 1 or 5.", parsers.whole_choice(1, 5), "N"
     )
-    seed: int = _stage_2(
+    seed: int = _drawn(
         42,
         "Seed of the noise. The same seed gives the same video on the same machine.",
         parsers.whole(0, _LARGEST_SEED),
@@ -362,14 +374,14 @@ class Job:
         parsers.switch,
         used_by=_WAN22,
     )
-    on_oom: str = _stage_2(
+    on_oom: str = _drawn(
         "stop",
         "When memory runs out: stop, or retry with --t5_cpu, then shorter windows, then a smaller area.",
         parsers.choice("stop", "retry"),
         "WHAT",
         shapes=False,
     )
-    price_per_hour: float | None = _stage_2(
+    price_per_hour: float | None = _drawn(
         None, "Price of the machine, to estimate the cost.", parsers.number(0), "PRICE", shapes=False
     )
     no_audio: bool = _finishing(False, "Leave the result without sound.", parsers.switch)
@@ -422,21 +434,21 @@ class Job:
         parsers.path,
         "FOLDER",
     )
-    diffusers_python: Path = _diffusers(
+    diffusers_python: Path = _either(
         NO_PATH,
         "Python interpreter that has torch and diffusers.",
         parsers.path,
         "FILE",
         default_text="this one",
     )
-    diffusers_device: str = _diffusers(
+    diffusers_device: str = _either(
         "gpu",
         "What computes: gpu, or cpu (for small test models).",
         parsers.choice("gpu", "cpu"),
         "NAME",
         shapes=False,
     )
-    memory: str = _diffusers(
+    memory: str = _either(
         "auto",
         "How the model is held: full, model_offload, group_offload, fp8, gguf, int8, or auto: the first of "
         "the exact ones that the free memory allows.",
@@ -457,6 +469,15 @@ class Job:
         "LoRAs with their weights, such as a step-distilled one.",
         parsers.weighted_files,
         '"FILE:WEIGHT, ..."',
+    )
+    animate_2_model: Path = _setting(
+        Path("Wan2.2-Animate-2-14B-Diffusers"),
+        "Folder of Wan-Animate-2, or of its distilled kind.",
+        parsers.path,
+        "FOLDER",
+        section="Wan-Animate on diffusers",
+        stages=_TWO,
+        used_by=WITHOUT_STAGE_1,
     )
     relighting_lora: Path = _diffusers(
         NO_PATH,

@@ -66,4 +66,5 @@ _WITH_FINDINGS = (
     "engines.wan22.check",
     "engines.wan_diffusers.check",
     "engines.wan_diffusers.machine_check",
+    "engines.wan_animate_2.check",
 )

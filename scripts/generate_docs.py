@@ -81,6 +81,7 @@ _AREAS = {
     "machine": "The machine",
     "gpus": "Several GPUs",
     "diffusers": "Wan-Animate on diffusers",
+    "animate2": "Wan-Animate-2",
     "look": "What `--look` sees",
     "record": "Records",
 }

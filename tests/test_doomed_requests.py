@@ -244,5 +244,6 @@ ELSEWHERE = {
     *("reference.not-a-file", "reference.not-readable", "reference.too-large"),
     *("reference.gif", "reference.turned-tiff"),
     *(f"diffusers.{name}" for name in ("python", "packages", "model", "lora", "gguf", "size", "no-gpu")),
+    *(f"animate2.{name}" for name in ("one-stage-alone", "replace", "side-by-side", "short", "memory")),
     *("diffusers.shorter-than-overlap", "diffusers.memory-on-cpu", "diffusers.host-memory"),
 }

@@ -166,7 +166,12 @@ def test_replace_mode_uses_background_and_mask(place):
 
 @pytest.mark.long
 def test_guidance_and_the_sampler_take_effect(place, plain):
-    for changed in ({"sample_guide_scale": "2"}, {"sample_solver": "dpm++"}, {"sample_shift": "3"}):
+    changes: list[dict[str, Any]] = [
+        {"sample_guide_scale": "2"},
+        {"sample_solver": "dpm++"},
+        {"sample_shift": "3"},
+    ]
+    for changed in changes:
         frames, _ = generate(job_of(place, **changed))
         assert (frames != plain).any(), changed
     assert (generate(job_of(place))[0] == plain).all(), "the sampler of an earlier job must not stay"
@@ -196,7 +201,7 @@ def test_a_gguf_file_under_upstreams_names_takes_the_transformers_place(place, p
     file = tiny.write_gguf(place / "tiny", place / "model.gguf", quantised=quantised)
     model = tiny.make_model(place / "without")
     (model / "transformer" / "diffusion_pytorch_model.safetensors").unlink()  # the file is enough
-    flags = {"memory": memory, "transformer_file": str(file), "diffusers_model": str(model)}
+    flags: dict[str, Any] = {"memory": memory, "transformer_file": str(file), "diffusers_model": str(model)}
     frames, facts = generate(job_of(place, **flags))
     assert facts["memory"]["weights"] == "gguf"
     assert (frames == plain).all() != quantised
@@ -242,7 +247,7 @@ def test_the_relighting_lora_is_read_from_upstreams_own_kind_of_file(place):
     halves = tiny.load(tiny.write_lora(place / "one.safetensors", "peft"))
     content = {"state_dict": {name: torch.tensor(value) for name, value in halves.items()}}
     torch.save(content, place / "light.ckpt")
-    flags = {"use_relighting_lora": True, "relighting_lora": str(place / "light.ckpt")}
+    flags: dict[str, Any] = {"use_relighting_lora": True, "relighting_lora": str(place / "light.ckpt")}
     frames, facts = generate(job_of(place, "replace", **flags))
     plain, _ = generate(job_of(place, "replace"))
     assert (frames != plain).any() and facts["loras"][0]["name"] == "relighting"
