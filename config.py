@@ -40,8 +40,9 @@ TOOLS: Final[Mapping[str, str]] = {
     "magicanimate": "magic-animate",
 }
 """Engines that are another project's program, and the folder of its checkout (without --tool_dir)."""
-ALL_ENGINES: Final = ("wan22", "preview", "wan_diffusers", "frame", *TOOLS)
-WITHOUT_STAGE_1: Final = (*TOOLS,)
+_SECOND: Final = ("wan_animate_2",)
+ALL_ENGINES: Final = ("wan22", "preview", "wan_diffusers", *_SECOND, "frame", *TOOLS)
+WITHOUT_STAGE_1: Final = (*_SECOND, *TOOLS)
 """Engines that do the whole at once: nothing lies between the stages, so neither can run alone."""
 WITH_STAGE_1: Final = tuple(name for name in ALL_ENGINES if name not in WITHOUT_STAGE_1)
 ENGINE_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {name: {"fps": SOURCE_FPS} for name in TOOLS}
@@ -155,6 +156,13 @@ _mask = partial(
     _setting, section="The mask, by clicks (replace mode)", stages=(MASKING,), used_by=WITH_STAGE_1
 )
 _diffusers = partial(_setting, section="Wan-Animate on diffusers", stages=_TWO, used_by=_DIFFUSERS)
+_diffusers_either = partial(
+    _setting, section="Wan-Animate on diffusers", stages=_TWO, used_by=(*_DIFFUSERS, *_SECOND)
+)
+_drawn = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=(*_ANIMATE, *_SECOND))
+_media_of_stage_1 = partial(
+    _setting, section="Stage 1, preprocessing", stages=_ONE, used_by=(*WITH_STAGE_1, *_SECOND)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +214,9 @@ class Job:
     engine: str = _mode(
         "wan22",
         "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet), "
-        "wan_diffusers (the official model's stage 2 on diffusers, for smaller GPUs), frame (a frame-by-frame "
-        "model of yours), or a tool of docs/tools.md: " + ", ".join(TOOLS) + ".",
+        "wan_diffusers (the official model's stage 2 on diffusers, for smaller GPUs), wan_animate_2 (its "
+        "successor on diffusers, no stage 1), frame (a frame-by-frame model of yours), or a tool of "
+        "docs/tools.md: " + ", ".join(TOOLS) + ".",
         parsers.text,
         "NAME",
     )
@@ -224,7 +233,7 @@ class Job:
         stages=_ONE,
         shapes=False,
     )
-    normalize: str = _stage_1(
+    normalize: str = _media_of_stage_1(
         "auto",
         "auto: put a clean copy before a driving video that would be misread; never: refuse it.",
         parsers.choice("auto", "never"),
@@ -244,7 +253,7 @@ class Job:
         parsers.switch,
         used_by=_ANIMATE,
     )
-    resolution: tuple[int, int] = _stage_1(
+    resolution: tuple[int, int] = _media_of_stage_1(
         (1280, 720),
         "Pixel budget as width and height. Only the product counts: the shape follows the input.",
         parsers.resolution,
@@ -325,16 +334,16 @@ class Job:
         "FILE",
         default_text="<ckpt_dir>/process_checkpoint's",
     )
-    prompt: str | None = _stage_2(
-        None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's"
-    )
-    sample_steps: int | None = _stage_2(
+    prompt: str | None = _drawn(None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's")
+    sample_steps: int | None = _setting(
         None,
         "Diffusion steps of each window.",
         parsers.whole(1),
         "N",
+        section="Stage 2, generation",
+        stages=_TWO,
         default_text="upstream's, 20",
-        used_by=_DIFFUSION,
+        used_by=(*_DIFFUSION, *_SECOND),
     )
     sample_guide_scale: float | None = _stage_2(
         None,
@@ -354,7 +363,7 @@ class Job:
         "NAME",
         default_text="upstream's, unipc",
     )
-    frame_num: int | None = _stage_2(
+    frame_num: int | None = _drawn(
         None,
         "Frames of one window, 4n+1, or 'auto': the length that costs least for the clip.",
         parsers.window_length_or_auto,
@@ -367,15 +376,15 @@ class Job:
     frame_num_max: int = _stage_2(
         77, "Longest window that auto may choose.", parsers.window_length, "N", shapes=False
     )
-    refert_num: int = _stage_2(
+    refert_num: int = _drawn(
         1, "Overlap: frames of a window that condition the next, 1 or 5.", parsers.whole_choice(1, 5), "N"
     )
-    seed: int = _stage_2(
+    seed: int = _drawn(
         42,
         "Seed of the noise. The same seed gives the same video on the same machine.",
         parsers.whole(0, _LARGEST_SEED),
         "N",
-        used_by=_DIFFUSION,
+        used_by=(*_DIFFUSION, *_SECOND),
     )
     use_relighting_lora: bool = _stage_2(
         False, "Light the character like the scene (replace mode).", parsers.switch
@@ -393,14 +402,14 @@ class Job:
         parsers.switch,
         used_by=_WAN22,
     )
-    on_oom: str = _stage_2(
+    on_oom: str = _drawn(
         "stop",
         "When memory runs out: stop, or retry with --t5_cpu, then shorter windows, then a smaller area.",
         parsers.choice("stop", "retry"),
         "WHAT",
         shapes=False,
     )
-    price_per_hour: float | None = _stage_2(
+    price_per_hour: float | None = _drawn(
         None, "Price of the machine, to estimate the cost.", parsers.number(0), "PRICE", shapes=False
     )
     frame_config: Path = _setting(
@@ -513,21 +522,21 @@ class Job:
         parsers.path,
         "FOLDER",
     )
-    diffusers_python: Path = _diffusers(
+    diffusers_python: Path = _diffusers_either(
         NO_PATH,
         "Python interpreter that has torch and diffusers.",
         parsers.path,
         "FILE",
         default_text="this one",
     )
-    diffusers_device: str = _diffusers(
+    diffusers_device: str = _diffusers_either(
         "gpu",
         "What computes: gpu, or cpu (for small test models).",
         parsers.choice("gpu", "cpu"),
         "NAME",
         shapes=False,
     )
-    memory: str = _diffusers(
+    memory: str = _diffusers_either(
         "auto",
         "How the model is held: full, model_offload, group_offload, fp8, gguf, int8, or auto: the first of "
         "the exact ones that the free memory allows.",
@@ -548,6 +557,15 @@ class Job:
         "LoRAs with their weights, such as a step-distilled one.",
         parsers.weighted_files,
         '"FILE:WEIGHT, ..."',
+    )
+    animate_2_model: Path = _setting(
+        Path("Wan2.2-Animate-2-14B-Diffusers"),
+        "Folder of Wan-Animate-2, or of its distilled kind.",
+        parsers.path,
+        "FOLDER",
+        section="Wan-Animate on diffusers",
+        stages=_TWO,
+        used_by=_SECOND,
     )
     relighting_lora: Path = _diffusers(
         NO_PATH,

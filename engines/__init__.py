@@ -79,4 +79,5 @@ _WITH_FINDINGS = (
     "engines.magicanimate.check",
     "engines.wan_diffusers.check",
     "engines.wan_diffusers.machine_check",
+    "engines.wan_animate_2.check",
 )

@@ -47,7 +47,10 @@ main = click.Command(
     callback=_main,
     params=[
         *(_setting(name) for name in ("wan22_dir", "ckpt_dir", "wan22_python", "tool_dir", "tool_python")),
-        *(_setting(name) for name in ("diffusers_model", "diffusers_python", "diffusers_device")),
+        *(
+            _setting(name)
+            for name in ("diffusers_model", "diffusers_python", "diffusers_device", "animate_2_model")
+        ),
         click.Option(
             ["--engine"],
             default=str(DEFAULTS["engine"]),

@@ -82,6 +82,7 @@ _AREAS = {
     "gpus": "Several GPUs",
     "diffusers": "Wan-Animate on diffusers",
     "frame": "Frame models",
+    "animate2": "Wan-Animate-2",
     "look": "What `--look` sees",
     "record": "Records",
 }

@@ -19,7 +19,7 @@ from execution.step import GPU_MEMORY, HOST_MEMORY, Step, StepFailed, StepRun
 from execution.worker import HARNESS, run_in_worker
 
 WORKER: Final = Path(__file__).with_name("worker.py")
-_CODE: Final = (
+CODE: Final = (
     WORKER,
     HARNESS,
     *sorted((WORKER.parent / "in_worker").glob("*.py")),
@@ -67,7 +67,7 @@ def generate_step(job: Job, predicted: Prediction | None) -> Step:
             "lora_weights": [lora.weight for lora in loras],
         },
         function=partial(_generate, job, told),
-        code=_CODE,
+        code=CODE,
         weights=(*_weight_files(job), *(lora.file for lora in loras)),
         gpus=0 if job.diffusers_device == "cpu" else 1,
         verify=partial(
@@ -125,7 +125,7 @@ def _generate(job: Job, told: dict[str, Any], run: StepRun) -> None:
         for name, target in files.items():
             clips.unpack(job.src_root_path / _CLIPS[name], target, run.report)
         request = job_for_worker(job, held, predicted, files, scratch / "result.npy")
-        answer = _run(job, request, run)
+        answer = in_worker(job, request, run, is_tiny=_is_tiny(job))
         rate = preprocess.probe_video(job.src_root_path / source_folder.POSE).rate
         target = run.folder / finishing.generated_path(job).relative_to(job.output_path.parent)
         clips.pack(scratch / "result.npy", target, rate, run.report)
@@ -134,9 +134,17 @@ def _generate(job: Job, told: dict[str, Any], run: StepRun) -> None:
     told.update(_facts(job, held, request, answer))
 
 
-def _run(job: Job, request: Mapping[str, Any], run: StepRun) -> Mapping[str, Any]:
+def in_worker(job: Job, request: Mapping[str, Any], run: StepRun, *, is_tiny: bool) -> Mapping[str, Any]:
+    """Have the worker of the job's interpreter do this, and return what it answers.
+
+    Args:
+        is_tiny: the model is one of those made for tests, where threads would only wait for each other.
+
+    Raises:
+        StepFailed: it failed; with a remedy where memory was short.
+    """
     command = [str(job.diffusers_python), "-P", str(WORKER)]
-    threads = {"OMP_NUM_THREADS": "1"} if _is_tiny(job) else {}
+    threads = {"OMP_NUM_THREADS": "1"} if is_tiny else {}
     environment = {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", **threads}
     try:
         return run_in_worker(

@@ -11,6 +11,9 @@ It imports nothing of ours but the harness and the modules of ``in_worker``. A j
      "prompt": text, "steps": n, "guidance": number, "shift": number or null, "solver": name,
      "window": n, "overlap": 1|5, "windows": n, "seed": n}
 
+or, with ``"kind": "second"``, one for Wan-Animate-2: the clip is "driving", width and height are an area
+whose shape follows the reference, and mode, guidance, shift and solver are missing.
+
 The answer says what was loaded and with what. The model stays loaded for the next job that holds it alike.
 """
 
@@ -26,6 +29,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # a missing file must fail at once instead o
 sys.path.insert(0, str(Path(__file__).resolve().parent / "in_worker"))
 
 import wan_model  # type: ignore[import-not-found, unused-ignore]
+import wan_second  # type: ignore[import-not-found, unused-ignore]
 from worker_harness import Cancelled, Tell, WorkerError, serve
 
 _loaded: dict[str, Any] = {"key": None, "model": None}
@@ -50,13 +54,14 @@ def handle(job: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def _model(job: Mapping[str, Any], tell: Tell) -> Any:
-    key = repr((job["model"], sorted(job["held"].items())))
+    load = wan_second.load if job.get("kind") == "second" else wan_model.load
+    key = repr((job.get("kind"), job["model"], sorted(job["held"].items())))
     if _loaded["key"] != key:
         _loaded.update(key=None, model=None)
         wan_model.free_memory()
         tell.stage("loading")
         try:
-            model = wan_model.load(Path(job["model"]), job["held"])
+            model = load(Path(job["model"]), job["held"])
         except wan_model.CannotLoad as error:
             raise WorkerError("request", error.what, error.remedy) from error
         _loaded.update(key=key, model=model)
@@ -78,16 +83,16 @@ def _arguments(job: Mapping[str, Any], model: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {f"{name}_video": frames for name, frames in clips.items()}
     with Image.open(job["reference"]) as picture:
         arguments["image"] = picture.convert("RGB")
-    wan_model.set_scheduler(model.pipeline, job["solver"], job["shift"])
+    if job.get("kind") != "second":
+        wan_model.set_scheduler(model.pipeline, job["solver"], job["shift"])
+        arguments |= {"mode": job["mode"], "guidance_scale": job["guidance"]}
     return arguments | {
         "prompt": job["prompt"],
-        "mode": job["mode"],
         "width": job["width"],
         "height": job["height"],
         "segment_frame_length": job["window"],
         "prev_segment_conditioning_frames": job["overlap"],
         "num_inference_steps": job["steps"],
-        "guidance_scale": job["guidance"],
         # Drawn on the CPU: the same seed gives the same noise on every device.
         "generator": torch.Generator("cpu").manual_seed(job["seed"]),
         "output_type": "np",
@@ -96,29 +101,33 @@ def _arguments(job: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 def _generate(model: Any, arguments: Mapping[str, Any], job: Mapping[str, Any], tell: Tell) -> Any:
     """The frames, float32 [n, h, w, 3], 0 to 1."""
-    counting = _counting(job, tell)
+    step_ended = _counting(job, tell)
+    if job.get("kind") == "second":
+        with wan_second.counted(model.pipeline, step_ended):
+            return model.pipeline(**arguments, output="videos")[0]
+
+    def callback(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        step_ended()
+        return tensors
+
     try:
-        return model.pipeline(**arguments, callback_on_step_end=counting).frames[0]
+        return model.pipeline(**arguments, callback_on_step_end=callback).frames[0]
     finally:
         model.pipeline.maybe_free_model_hooks()  # which the library leaves undone after an exception
 
 
-def _counting(
-    job: Mapping[str, Any], tell: Tell
-) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
-    """The callback of each step. The library starts to count again in every window."""
-    done = 0
+def _counting(job: Mapping[str, Any], tell: Tell) -> Callable[[], None]:
+    """To be called after each step. The library starts to count again in every window."""
+    done, a_window, windows = 0, job["steps"], job["windows"]
 
-    def step_ended(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def step_ended() -> None:
         nonlocal done
         if tell.cancelled:
             raise Cancelled  # the library's own switch would decode what there is and call it the result
         done += 1
-        a_window = pipeline.num_timesteps
         window, step = (done - 1) // a_window + 1, (done - 1) % a_window + 1
-        detail = f"window {window} of {job['windows']}, step {step} of {a_window}"
-        tell.progress("generating", done / (a_window * job["windows"]), detail)
-        return tensors
+        detail = f"window {window} of {windows}, step {step} of {a_window}"
+        tell.progress("generating", done / (a_window * windows), detail)
 
     return step_ended
 
@@ -126,7 +135,7 @@ def _counting(
 def _save(frames: Any, job: Mapping[str, Any]) -> None:
     import numpy
 
-    shape = (job["frames"], job["height"], job["width"], 3)
+    shape = (job["frames"], *job.get("shape", (job["height"], job["width"])), 3)
     if frames.shape != shape:
         raise WorkerError("other", f"The pipeline gave {frames.shape}; {shape} was expected.", "")
     if not numpy.isfinite(frames).all():
