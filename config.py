@@ -32,7 +32,10 @@ _DRAFT: Final = "_draft"
 _DRAFT_STEPS: Final = 6
 PREPROCESSING, GENERATION, FINISHING, MASKING = 1, 2, 3, 4
 """Stage 1, stage 2, what is done with the generated video after them, and the mask step between the two."""
-ALL_ENGINES: Final = ("wan22", "preview")
+ALL_ENGINES: Final = ("wan22", "preview", "animatediff")
+FROM_TEXT: Final = ("animatediff",)
+"""Engines that draw from a text: no driving video, no reference image, no stage 1."""
+_FROM_VIDEO: Final = tuple(name for name in ALL_ENGINES if name not in FROM_TEXT)
 
 
 @dataclass(frozen=True)
@@ -121,17 +124,21 @@ def _setting(
 _ONE, _TWO, _BOTH = (PREPROCESSING,), (GENERATION,), (PREPROCESSING, GENERATION)
 _LAST = (FINISHING,)
 _WAN22: Final = ("wan22",)
-_file_of_stage_1 = partial(_setting, section="Files", stages=_ONE)
+_AND_FROM_TEXT: Final = (*_WAN22, *FROM_TEXT)
+_file_of_stage_1 = partial(_setting, section="Files", stages=_ONE, used_by=_FROM_VIDEO)
 _file_of_stage_2 = partial(_setting, section="Files", stages=_TWO)
 _mode = partial(_setting, section="What to make", stages=_BOTH)
-_stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE)
+_stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE, used_by=_FROM_VIDEO)
 _stage_2 = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=_WAN22)
 _finishing = partial(_setting, section="The finished video", stages=_LAST)
 _several_gpus = partial(_setting, section="Several GPUs", stages=_TWO, used_by=_WAN22)
 _official = partial(
     _setting, section="The official Wan2.2 installation", stages=(*_BOTH, MASKING), used_by=_WAN22
 )
-_mask = partial(_setting, section="The mask, by clicks (replace mode)", stages=(MASKING,))
+_mask = partial(
+    _setting, section="The mask, by clicks (replace mode)", stages=(MASKING,), used_by=_FROM_VIDEO
+)
+_from_text = partial(_setting, section="AnimateDiff, from text", stages=_TWO, used_by=FROM_TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +161,7 @@ class Job:
         section="Files",
         stages=(PREPROCESSING, MASKING),
         required_in=_ONE,
+        used_by=_FROM_VIDEO,
         default_text="the one from which stage 1 was made",
     )
     refer_path: Path = _file_of_stage_1(
@@ -170,6 +178,7 @@ class Job:
         section="Files",
         stages=(GENERATION, MASKING),
         required_in=(GENERATION, MASKING),
+        used_by=_FROM_VIDEO,
     )
     output_path: Path = _file_of_stage_2(
         Path("output_wanimate.mp4"),
@@ -180,7 +189,8 @@ class Job:
     )
     engine: str = _mode(
         "wan22",
-        "What does the work: wan22 (the official model, needs a GPU) or preview (CPU only, a quick puppet).",
+        "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet) or "
+        "animatediff (from text alone, no stage 1).",
         parsers.text,
         "NAME",
     )
@@ -188,6 +198,7 @@ class Job:
         False,
         "Put the character in the actor's place in the driving video. Without it the picture is animated.",
         parsers.switch,
+        used_by=_FROM_VIDEO,
     )
     draft: bool = _setting(
         False,
@@ -195,6 +206,7 @@ class Job:
         parsers.switch,
         section="What to make",
         stages=_ONE,
+        used_by=_FROM_VIDEO,
         shapes=False,
     )
     normalize: str = _stage_1(
@@ -297,10 +309,20 @@ class Job:
         default_text="<ckpt_dir>/process_checkpoint's",
     )
     prompt: str | None = _stage_2(
-        None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's"
+        None,
+        "Text for the model.",
+        parsers.text,
+        "TEXT",
+        default_text="upstream's",
+        used_by=_AND_FROM_TEXT,
     )
     sample_steps: int | None = _stage_2(
-        None, "Diffusion steps of each window.", parsers.whole(1), "N", default_text="upstream's, 20"
+        None,
+        "Diffusion steps of each window.",
+        parsers.whole(1),
+        "N",
+        default_text="upstream's, 20",
+        used_by=_AND_FROM_TEXT,
     )
     sample_guide_scale: float | None = _stage_2(
         None,
@@ -308,6 +330,7 @@ class Job:
         parsers.number(0),
         "SCALE",
         default_text="upstream's, 1.0",
+        used_by=_AND_FROM_TEXT,
     )
     sample_shift: float | None = _stage_2(
         None, "Shift of the noise schedule.", parsers.number(0), "SHIFT", default_text="upstream's, 5.0"
@@ -340,6 +363,7 @@ class Job:
         "Seed of the noise. The same seed gives the same video on the same machine.",
         parsers.whole(0, _LARGEST_SEED),
         "N",
+        used_by=_AND_FROM_TEXT,
     )
     use_relighting_lora: bool = _stage_2(
         False, "Light the character like the scene (replace mode).", parsers.switch
@@ -366,7 +390,10 @@ class Job:
         NO_PATH, "Sound for the result.", parsers.path, "FILE", default_text="the driving video's"
     )
     side_by_side: bool = _finishing(
-        False, "Make a second video besides: driving video, pose and result side by side.", parsers.switch
+        False,
+        "Make a second video besides: driving video, pose and result side by side.",
+        parsers.switch,
+        used_by=_FROM_VIDEO,
     )
     credentials: tuple[Path, Path] | None = _finishing(
         None,
@@ -394,6 +421,45 @@ class Job:
         parsers.path,
         "FILE",
         default_text="<wan22_dir>/.venv's, else this one",
+    )
+    animatediff_config: Path = _from_text(
+        NO_PATH,
+        "YAML file that names checkpoint and motion adapter.",
+        parsers.path,
+        "FILE",
+        default_text="configs/animatediff.yaml of the project",
+    )
+    animatediff_python: Path = _from_text(
+        NO_PATH,
+        "Python interpreter that has torch and diffusers.",
+        parsers.path,
+        "FILE",
+        default_text="this one",
+    )
+    animatediff_preset: str = _from_text(
+        "a",
+        "Frames, steps, size and guidance together: a, b or c of docs/animatediff.md.",
+        parsers.choice("a", "b", "c"),
+        "NAME",
+    )
+    animatediff_frames: int | None = _from_text(
+        None, "Frames of the clip.", parsers.whole(1), "N", default_text="the preset's"
+    )
+    animatediff_size: tuple[int, int] | None = _from_text(
+        None,
+        "Width and height, multiples of 8.",
+        parsers.resolution,
+        '"W H"',
+        default_text="the preset's",
+    )
+    animatediff_fps: int = _from_text(
+        30, "Frames a second at which the clip plays.", parsers.whole(1, 1000), "N"
+    )
+    animatediff_negative: str | None = _from_text(
+        None, "Text of what not to draw.", parsers.text, "TEXT", default_text="that of docs/animatediff.md"
+    )
+    animatediff_loras: tuple[str, ...] | None = _from_text(
+        None, "Camera moves or LoRA files with weights (SD 1.5).", parsers.names, '"NAME:WEIGHT, ..."'
     )
 
     @property
@@ -503,8 +569,13 @@ def load_job(
     used = frozenset(values) & frozenset(offered)
     given = used & {*from_file, *flags}
     job = Job(stages=tuple(stages), given=given, **{name: values[name] for name in used})
+    if job.engine in FROM_TEXT:
+        job = _from_text_alone(job, problems)
     for name, setting in offered.items():
-        if set(setting.required_in) & set(stages) and name not in {*used, *from_file, *flags}:
+        needed = set(setting.required_in) & set(stages) and (
+            job.engine in setting.used_by or job.engine not in ALL_ENGINES
+        )
+        if needed and name not in {*used, *from_file, *flags}:
             what = f"--{name} is missing: {setting.help}"
             problems.append(Problem(f"settings.missing.{name}", what, f"Give --{name} {setting.metavar}."))
     from settings.contradictions import contradictions
@@ -513,6 +584,19 @@ def load_job(
     if problems:
         raise SettingsError(problems)
     return _completed(job)
+
+
+def _from_text_alone(job: Job, problems: list[Problem]) -> Job:
+    """The job without what only a driving video has."""
+    if GENERATION not in job.stages:
+        what = f"--engine {job.engine} has no stage 1: there is nothing to preprocess."
+        problems.append(Problem("settings.no-stage-1", what, "Run pipeline.py or run_generation.py."))
+    stages = tuple(stage for stage in job.stages if stage in (GENERATION, FINISHING))
+    return replace(
+        job,
+        stages=stages,
+        **{name: DEFAULTS[name] for name in ("replace", "draft", "side_by_side", "src_root_path")},
+    )
 
 
 def job_without_media(flags: Mapping[str, object]) -> Job:
@@ -620,6 +704,11 @@ def _completed(job: Job) -> Job:
         job = replace(job, save_path=job.src_root_path)
     if job.wan22_python == NO_PATH:
         job = replace(job, wan22_python=_default_interpreter(job.wan22_dir))
+    if job.animatediff_python == NO_PATH:
+        job = replace(job, animatediff_python=Path(sys.executable))
+    if job.animatediff_config == NO_PATH:
+        own = Path(__file__).resolve().parent / "configs" / "animatediff.yaml"
+        job = replace(job, animatediff_config=own)
     return job
 
 

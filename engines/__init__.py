@@ -61,6 +61,7 @@ _WITH_FINDINGS = (
     "engines.wan22.machine_check",
     "engines.preview.check",
     "engines.preview.look",
+    "engines.animatediff.problems",
     "engines.wan22.installation",
     "engines.wan22.weights",
     "engines.wan22.check",

@@ -15,6 +15,11 @@ _KINDS: Final = (
     ("settings.file-unreadable", "The settings file cannot be read", _NOTHING_STARTS),
     ("settings.file-broken", "The settings file is not one", _NOTHING_STARTS),
     ("settings.unknown", "A name that is no setting", "A misspelt setting would be ignored in silence."),
+    (
+        "settings.no-stage-1",
+        "Stage 1 of an engine that has none",
+        "Engines that draw from a text have nothing to preprocess.",
+    ),
     ("settings.engine", "An engine that does not exist", _NOTHING_STARTS),
     (
         "settings.retarget-with-replace",

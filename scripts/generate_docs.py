@@ -82,6 +82,7 @@ _AREAS = {
     "gpus": "Several GPUs",
     "look": "What `--look` sees",
     "record": "Records",
+    "animatediff": "AnimateDiff",
 }
 
 

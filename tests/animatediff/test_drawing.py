@@ -44,7 +44,8 @@ def draw(tmp_path):
 
         job = {**clip.as_data(), "frames_path": str(tmp_path / "frames.npy")}
         drawing.draw(job, loaded or load(clip), told or Told())
-        return np.load(tmp_path / "frames.npy")
+        frames: np.ndarray = np.load(tmp_path / "frames.npy")
+        return frames
 
     return drawn
 
