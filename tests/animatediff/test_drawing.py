@@ -83,6 +83,20 @@ def test_a_single_file_and_a_folder_are_the_same_model(family, request, draw):
 
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_no_weight_is_left_as_chance_made_it(family, request):
+    """The library forgets SDXL's add_embedding: it was random, other in each process."""
+    import torch
+
+    clip = request.getfixturevalue(family)
+    loaded = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        loaded.append(load_anew(clip).pipe.unet.state_dict())
+    different = [name for name in loaded[0] if not torch.equal(loaded[0][name], loaded[1][name])]
+    assert not different
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_the_scheduler_has_the_four_settings_on_the_checkpoints_own_betas(family, request):
     config = load(request.getfixturevalue(family)).pipe.scheduler.config
     assert config.beta_schedule == "linear" and config.steps_offset == 1
