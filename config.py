@@ -41,10 +41,13 @@ TOOLS: Final[Mapping[str, str]] = {
 }
 """Engines that are another project's program, and the folder of its checkout (without --tool_dir)."""
 _SECOND: Final = ("wan_animate_2",)
-ALL_ENGINES: Final = ("wan22", "preview", "wan_diffusers", *_SECOND, "frame", *TOOLS)
+FROM_TEXT: Final = ("animatediff",)
+"""Engines that draw from a text: no driving video, no reference image, no stage 1."""
+ALL_ENGINES: Final = ("wan22", "preview", "wan_diffusers", *_SECOND, "frame", *FROM_TEXT, *TOOLS)
 WITHOUT_STAGE_1: Final = (*_SECOND, *TOOLS)
 """Engines that do the whole at once: nothing lies between the stages, so neither can run alone."""
-WITH_STAGE_1: Final = tuple(name for name in ALL_ENGINES if name not in WITHOUT_STAGE_1)
+_FROM_VIDEO: Final = tuple(name for name in ALL_ENGINES if name not in FROM_TEXT)
+WITH_STAGE_1: Final = tuple(name for name in _FROM_VIDEO if name not in WITHOUT_STAGE_1)
 ENGINE_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {name: {"fps": SOURCE_FPS} for name in TOOLS}
 """Defaults that are an engine's own."""
 
@@ -135,12 +138,12 @@ def _setting(
 _ONE, _TWO, _BOTH = (PREPROCESSING,), (GENERATION,), (PREPROCESSING, GENERATION)
 _LAST = (FINISHING,)
 _WAN22: Final = ("wan22",)
-_DIFFUSION: Final = ("wan22", "wan_diffusers", "animateanyone", "musepose", "magicanimate")
-_NEEDS_VIDEO: Final = tuple(name for name in ALL_ENGINES if name != "sadtalker")
+_DIFFUSION: Final = ("wan22", "wan_diffusers", "animateanyone", "musepose", "magicanimate", *FROM_TEXT)
+_NEEDS_VIDEO: Final = tuple(name for name in _FROM_VIDEO if name != "sadtalker")
 _DIFFUSERS: Final = ("wan_diffusers",)
 _ANIMATE: Final = (*_WAN22, *_DIFFUSERS)
 """Those that run Wan-Animate's own model."""
-_file_of_stage_1 = partial(_setting, section="Files", stages=_ONE)
+_file_of_stage_1 = partial(_setting, section="Files", stages=_ONE, used_by=_FROM_VIDEO)
 _file_of_stage_2 = partial(_setting, section="Files", stages=_TWO)
 _mode = partial(_setting, section="What to make", stages=_BOTH)
 _stage_1 = partial(_setting, section="Stage 1, preprocessing", stages=_ONE, used_by=WITH_STAGE_1)
@@ -163,6 +166,7 @@ _drawn = partial(_setting, section="Stage 2, generation", stages=_TWO, used_by=(
 _media_of_stage_1 = partial(
     _setting, section="Stage 1, preprocessing", stages=_ONE, used_by=(*WITH_STAGE_1, *_SECOND)
 )
+_from_text = partial(_setting, section="AnimateDiff, from text", stages=_TWO, used_by=FROM_TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +219,8 @@ class Job:
         "wan22",
         "What does the work: wan22 (the official model, needs a GPU), preview (CPU only, a quick puppet), "
         "wan_diffusers (the official model's stage 2 on diffusers, for smaller GPUs), wan_animate_2 (its "
-        "successor on diffusers, no stage 1), frame (a frame-by-frame model of yours), or a tool of "
-        "docs/tools.md: " + ", ".join(TOOLS) + ".",
+        "successor on diffusers, no stage 1), frame (a frame-by-frame model of yours), animatediff "
+        "(from text alone), or a tool of docs/tools.md: " + ", ".join(TOOLS) + ".",
         parsers.text,
         "NAME",
     )
@@ -224,6 +228,7 @@ class Job:
         False,
         "Put the character in the actor's place in the driving video. Without it the picture is animated.",
         parsers.switch,
+        used_by=_FROM_VIDEO,
     )
     draft: bool = _setting(
         False,
@@ -231,6 +236,7 @@ class Job:
         parsers.switch,
         section="What to make",
         stages=_ONE,
+        used_by=_FROM_VIDEO,
         shapes=False,
     )
     normalize: str = _media_of_stage_1(
@@ -334,7 +340,16 @@ class Job:
         "FILE",
         default_text="<ckpt_dir>/process_checkpoint's",
     )
-    prompt: str | None = _drawn(None, "Text for the model.", parsers.text, "TEXT", default_text="upstream's")
+    prompt: str | None = _setting(
+        None,
+        "Text for the model.",
+        parsers.text,
+        "TEXT",
+        section="Stage 2, generation",
+        stages=_TWO,
+        default_text="upstream's",
+        used_by=(*_ANIMATE, *_SECOND, *FROM_TEXT),
+    )
     sample_steps: int | None = _setting(
         None,
         "Diffusion steps of each window.",
@@ -574,6 +589,45 @@ class Job:
         "FILE",
         default_text="relighting_lora.* in <diffusers_model>, else in <ckpt_dir>",
     )
+    animatediff_config: Path = _from_text(
+        NO_PATH,
+        "YAML file that names checkpoint and motion adapter.",
+        parsers.path,
+        "FILE",
+        default_text="configs/animatediff.yaml of the project",
+    )
+    animatediff_python: Path = _from_text(
+        NO_PATH,
+        "Python interpreter that has torch and diffusers.",
+        parsers.path,
+        "FILE",
+        default_text="this one",
+    )
+    animatediff_preset: str = _from_text(
+        "a",
+        "Frames, steps, size and guidance together: a, b or c of docs/animatediff.md.",
+        parsers.choice("a", "b", "c"),
+        "NAME",
+    )
+    animatediff_frames: int | None = _from_text(
+        None, "Frames of the clip.", parsers.whole(1), "N", default_text="the preset's"
+    )
+    animatediff_size: tuple[int, int] | None = _from_text(
+        None,
+        "Width and height, multiples of 8.",
+        parsers.resolution,
+        '"W H"',
+        default_text="the preset's",
+    )
+    animatediff_fps: int = _from_text(
+        30, "Frames a second at which the clip plays.", parsers.whole(1, 1000), "N"
+    )
+    animatediff_negative: str | None = _from_text(
+        None, "Text of what not to draw.", parsers.text, "TEXT", default_text="that of docs/animatediff.md"
+    )
+    animatediff_loras: tuple[str, ...] | None = _from_text(
+        None, "Camera moves or LoRA files with weights (SD 1.5).", parsers.names, '"NAME:WEIGHT, ..."'
+    )
 
     @property
     def mode(self) -> str:
@@ -689,6 +743,8 @@ def load_job(
     values = {**own, **values}
     used |= frozenset(own) & frozenset(offered)
     job = Job(stages=tuple(stages), given=given, **{name: values[name] for name in used})
+    if job.engine in FROM_TEXT:
+        job = _from_text_alone(job, problems)
     for name, setting in offered.items():
         needed = set(setting.required_in) & set(stages) and (
             job.engine in setting.used_by or job.engine not in ALL_ENGINES
@@ -702,6 +758,19 @@ def load_job(
     if problems:
         raise SettingsError(problems)
     return _completed(job)
+
+
+def _from_text_alone(job: Job, problems: list[Problem]) -> Job:
+    """The job without what only a driving video has."""
+    if GENERATION not in job.stages:
+        what = f"--engine {job.engine} has no stage 1: there is nothing to preprocess."
+        problems.append(Problem("settings.no-stage-1", what, "Run pipeline.py or run_generation.py."))
+    stages = tuple(stage for stage in job.stages if stage in (GENERATION, FINISHING))
+    return replace(
+        job,
+        stages=stages,
+        **{name: DEFAULTS[name] for name in ("replace", "draft", "side_by_side", "src_root_path")},
+    )
 
 
 def job_without_media(flags: Mapping[str, object]) -> Job:
@@ -824,6 +893,11 @@ def with_tool(job: Job) -> Job:
         job = replace(job, tool_dir=Path.cwd() / TOOLS[job.engine])
     if job.tool_python == NO_PATH:
         job = replace(job, tool_python=_default_interpreter(job.tool_dir))
+    if job.animatediff_python == NO_PATH:
+        job = replace(job, animatediff_python=Path(sys.executable))
+    if job.animatediff_config == NO_PATH:
+        own = Path(__file__).resolve().parent / "configs" / "animatediff.yaml"
+        job = replace(job, animatediff_config=own)
     return job
 
 

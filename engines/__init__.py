@@ -68,6 +68,7 @@ _WITH_FINDINGS = (
     "engines.preview.check",
     "engines.preview.look",
     "engines.frame.check",
+    "engines.animatediff.problems",
     "engines.wan22.installation",
     "engines.wan22.weights",
     "engines.wan22.check",

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from config import FINISHING, GENERATION, MASKING, PREPROCESSING, SETTINGS, Job
+from config import FINISHING, FROM_TEXT, GENERATION, MASKING, PREPROCESSING, SETTINGS, Job
 from engines import source_folder
 from engines.findings import Finding, kind
 from execution.lock import holder
@@ -69,7 +69,7 @@ def common_findings(job: Job, engine: str) -> Iterator[Finding]:
     if PREPROCESSING in job.stages:
         yield from media_findings(job)
         yield from writable("save_path", job.save_path)
-    elif GENERATION in job.stages:
+    elif GENERATION in job.stages and engine not in FROM_TEXT:
         yield from _source_folder(job)
     if GENERATION in job.stages:
         yield from _output(job)
@@ -77,7 +77,8 @@ def common_findings(job: Job, engine: str) -> Iterator[Finding]:
         from engines.finishing import finishing_findings
 
         yield from finishing_findings(job)
-    wanted = [(job.save_path, name) for name in ("preprocess", "mask")]
+    between = () if engine in FROM_TEXT else ("preprocess", "mask")
+    wanted = [(job.save_path, name) for name in between]
     if GENERATION in job.stages:
         wanted.append((job.output_path.parent, f"generate {job.output_path.name}"))
     yield from in_use(wanted)

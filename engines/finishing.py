@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import config
-from config import FINISHING, GENERATION, NO_PATH, PREPROCESSING, Job
+from config import FINISHING, FROM_TEXT, GENERATION, NO_PATH, PREPROCESSING, Job
 from engines import our_code, source_folder
 from engines.findings import Finding, kind
 from engines.timing import Timing, timing_of
@@ -80,7 +80,7 @@ def finishing_findings(job: Job) -> Iterator[Finding]:
 
         if problem := check_credentials(*job.credentials):
             yield CREDENTIALS.found(f"--credentials: {problem}", "Mend it, or leave --credentials out.")
-    if PREPROCESSING in job.stages:
+    if PREPROCESSING in job.stages or job.engine in FROM_TEXT:
         return
     try:
         timing = timing_of(job)
@@ -193,6 +193,8 @@ def _settings_of_stage_1(job: Job) -> Mapping[str, Any]:
     """The job's own; for stage 2 alone, those that the folder's record has: the same result either way."""
     if PREPROCESSING in job.stages:
         return job.shaping_values(PREPROCESSING)
+    if job.engine in FROM_TEXT:
+        return {}
     settings = read_record(job.src_root_path / HIDDEN_FOLDER / "preprocess.json").get("settings", {})
     return settings if isinstance(settings, dict) else {}
 
@@ -232,6 +234,8 @@ def _finish(job: Job, timing: Timing, run: StepRun) -> None:
 
 
 def _ingredients(job: Job, timing: Timing) -> list[tuple[Path, str]]:
+    if job.engine in FROM_TEXT:
+        return []
     reference = job.refer_path if PREPROCESSING in job.stages else job.src_root_path / source_folder.REFERENCE
     found = [(timing.driving_video, "driving video"), (reference, "reference image")]
     return [(path, title) for path, title in found if path is not None and path.is_file()]

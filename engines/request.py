@@ -15,12 +15,12 @@ _KINDS: Final = (
     ("settings.file-unreadable", "The settings file cannot be read", _NOTHING_STARTS),
     ("settings.file-broken", "The settings file is not one", _NOTHING_STARTS),
     ("settings.unknown", "A name that is no setting", "A misspelt setting would be ignored in silence."),
-    ("settings.engine", "An engine that does not exist", _NOTHING_STARTS),
     (
         "settings.no-stage-1",
-        "One stage of an engine that has only the whole",
-        "There is no folder between the stages that could be made or read.",
+        "Stage 1 of an engine that has none",
+        "Engines that draw from a text have nothing to preprocess.",
     ),
+    ("settings.engine", "An engine that does not exist", _NOTHING_STARTS),
     (
         "settings.no-replace",
         "--replace with an engine that animates only",

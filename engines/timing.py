@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from config import PREPROCESSING, SOURCE_FPS, Job
+from config import FROM_TEXT, PREPROCESSING, SOURCE_FPS, Job
 from engines import source_folder
 
 _STANDARD_RATES: Final = tuple(Fraction(whole * 1000, 1001) for whole in (24, 30, 48, 60, 120))
@@ -47,11 +47,13 @@ class Timing:
 
 
 def timing_of(job: Job) -> Timing:
-    """The timing of the job's frames: by its settings, or, for stage 2 alone, by its folder.
+    """The timing of the job's frames: by its settings, or, for stage 2 alone, by stage 1's folder.
 
     Raises:
         preprocess.MediaError: the video that tells it cannot be read.
     """
+    if job.engine in FROM_TEXT:
+        return Timing(rate=Fraction(job.animatediff_fps))
     return _timing_of_job(job) if PREPROCESSING in job.stages else timing_of_folder(job.src_root_path)
 
 

@@ -104,6 +104,26 @@ def verify_generated(folder: Path, *, name: str, pose: Path) -> None:
         raise StepFailed(str(error)) from error
 
 
+def verify_drawn(made: Path, *, frame_count: int, size: tuple[int, int]) -> None:
+    """Decode a clip that was drawn from a text, and look at it: whole, of that size, and not black.
+
+    Raises:
+        StepFailed: it is not.
+    """
+    import preprocess
+
+    try:
+        info = preprocess.probe_video(made)
+        if (info.frame_count, info.width, info.height) != (frame_count, *size):
+            found = f"{info.frame_count} frames of {info.width}x{info.height}"
+            raise StepFailed(f"{made} has {found}; {frame_count} of {size[0]}x{size[1]} were expected.")
+        look = _watch(made, frame_count)
+    except preprocess.MediaError as error:
+        raise StepFailed(str(error)) from error
+    if look.black_frames * 2 > frame_count:
+        raise StepFailed(_black(made, look.black_frames, frame_count))
+
+
 def _black(made: Path, black_frames: int, frame_count: int) -> str:
     how = "is black from its first frame to its last" if black_frames == frame_count else "is mostly black"
     return (

@@ -85,6 +85,7 @@ _AREAS = {
     "animate2": "Wan-Animate-2",
     "look": "What `--look` sees",
     "record": "Records",
+    "animatediff": "AnimateDiff",
 }
 
 

@@ -73,6 +73,9 @@ REQUESTS: dict[str, Request] = {
     "settings.value.sample_solver": Request(("--sample_solver", "euler")),
     "settings.missing.src_root_path": Request(driver="run_generation.py"),
     "settings.engine": Request(("--engine", "wan")),
+    "settings.no-stage-1": Request(
+        ("--engine", "animatediff"), lambda place: None, driver="run_preprocessing.py"
+    ),
     "settings.unknown": Request(
         ("--config", "run.yaml"), lambda place: (place / "run.yaml").write_text("fsp: 3")
     ),
@@ -233,6 +236,11 @@ def test_every_cause_for_which_the_mask_step_is_refused_is_a_finding_of_its_own(
 
 ELSEWHERE = {
     # Each has a test of its own: it needs more than a spoiled file.
+    # Those of AnimateDiff are in tests/animatediff: they need no driving video.
+    *("animatediff.config", "animatediff.prompt-file", "animatediff.checkpoint", "animatediff.adapter"),
+    *("animatediff.family", "animatediff.pipeline-config", "animatediff.lora", "animatediff.control"),
+    *("animatediff.frames", "animatediff.value", "animatediff.packages", "animatediff.device"),
+    "animatediff.exists",
     *("settings.json-alone", "path.unusable", "machine.folder-in-use"),
     *("machine.disk-full", "machine.gpu-memory", "machine.host-memory"),
     *("install.environment", "install.python-old", "install.preview-models", "install.sam2-extension"),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engines.animatediff.checking import family_of
 from engines.animatediff.clip import Clip
+from engines.verification import verify_drawn
 from execution.step import StepFailed, StepRun
 
 WORKER: Final = Path(__file__).with_name("worker.py")
@@ -126,16 +127,14 @@ def _encode(frames: Path, clip: Clip, target: Path, run: StepRun) -> None:
 
 
 def verify(path: Path, clip: Clip) -> None:
-    """Decode the file from end to end.
+    """Decode the file from end to end, and look at it.
 
     Raises:
         StepFailed: it is not whole, or not what was asked for.
     """
     import preprocess
 
-    try:
-        info = preprocess.check_video(path, frame_count=clip.frames, size=(clip.width, clip.height))
-    except preprocess.MediaError as error:
-        raise StepFailed(str(error)) from error
-    if info.rate != clip.fps:
-        raise StepFailed(f"{path} plays at {info.rate} frames a second; {clip.fps} was asked for.")
+    verify_drawn(path, frame_count=clip.frames, size=(clip.width, clip.height))
+    rate = preprocess.probe_video(path).rate
+    if rate != clip.fps:
+        raise StepFailed(f"{path} plays at {rate} frames a second; {clip.fps} was asked for.")

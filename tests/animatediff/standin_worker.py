@@ -18,7 +18,8 @@ def handle(job: dict[str, Any], tell: Tell) -> dict[str, Any]:
         raise WorkerError("gpu-memory", "The GPU's memory is full.")
     frames = job["frames"] - (os.environ.get("STANDIN_FAULT") == "short")
     shape = (frames, job["height"], job["width"], 3)
-    np.save(job["frames_path"], np.random.default_rng(job["seed"]).integers(0, 255, shape, np.uint8))
+    bright = 1 if os.environ.get("STANDIN_FAULT") == "black" else 255
+    np.save(job["frames_path"], np.random.default_rng(job["seed"]).integers(0, bright, shape, np.uint8))
     tell.progress("denoising", 1.0, "step 2 of 2")
     return {
         "seconds": {"loading": 1.0, "denoising": 3.0, "decoding": 1.0},

@@ -13,6 +13,7 @@ import torch
 
 from engines.animatediff.clip import CONTEXT_STRIDE
 from engines.animatediff.diffusion.motion_files import add_lora, load_adapter
+from engines.animatediff.diffusion.size_embedding import restore_size_embedding
 from engines.animatediff.weight_files import SDXL, WeightsError
 
 DDIM: Final = {
@@ -72,6 +73,8 @@ def load(job: Mapping[str, Any]) -> Loaded:
             control["path"], local_files_only=True, **_dtype(dtype)
         )
     pipe = _pipeline(job, parts)
+    if job["family"] == SDXL:
+        restore_size_embedding(pipe, Path(job["checkpoint"]))
     pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config, **DDIM)
     pipe.set_progress_bar_config(disable=True)
     limit = int(adapter.config["motion_max_seq_length"])
@@ -124,10 +127,17 @@ def _pipeline(job: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
         kind = diffusers.AnimateDiffPipeline
     checkpoint = Path(job["checkpoint"])
     if checkpoint.is_dir():
+        if not any((checkpoint / "unet").glob("*model.safetensors*")) and _has_half(checkpoint):
+            parts = {**parts, "variant": "fp16"}
         return kind.from_pretrained(checkpoint, local_files_only=True, **parts)
     if job["pipeline_config"]:
         parts = {**parts, "config": job["pipeline_config"], "local_files_only": True}
     return kind.from_single_file(str(checkpoint), **parts)
+
+
+def _has_half(folder: Path) -> bool:
+    """Whether the folder holds its weights in half precision, under names of their own."""
+    return any((folder / "unet").glob("*.fp16*.safetensors"))
 
 
 def _add_loras(loaded: Loaded, job: Mapping[str, Any]) -> None:
