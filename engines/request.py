@@ -17,8 +17,8 @@ _KINDS: Final = (
     ("settings.unknown", "A name that is no setting", "A misspelt setting would be ignored in silence."),
     (
         "settings.no-stage-1",
-        "Stage 1 of an engine that has none",
-        "Engines that draw from a text have nothing to preprocess.",
+        "One stage of an engine that has only the whole",
+        "It reads the driving video itself, or draws from a text: no folder lies between the stages.",
     ),
     ("settings.engine", "An engine that does not exist", _NOTHING_STARTS),
     (

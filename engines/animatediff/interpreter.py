@@ -48,9 +48,13 @@ def packages_of(python: Path) -> Packages:
 
 @cache
 def _packages_of(python: Path, _path: str | None) -> Packages:
-    command = [str(python), "-P", "-c", _QUESTION, *_NEEDED, _FOR_LORAS, "xformers"]
+    command = [str(python), "-c", _QUESTION, *_NEEDED, _FOR_LORAS, "xformers"]
     try:
-        answered = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+        # Safe path: nothing is found in the folder in which somebody happens to be.
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        answered = subprocess.run(
+            command, env=environment, capture_output=True, timeout=_SECONDS, check=False
+        )
         versions = json.loads(answered.stdout)
     except OSError as error:
         return Packages({}, f"{python} cannot be started ({error.strerror}).")

@@ -87,7 +87,7 @@ def draw(clip: Clip, target: Path, python: Path, run: StepRun) -> Drawn:
         facts = dict(
             run_in_worker(
                 "animatediff",
-                (str(python), "-P", str(WORKER)),
+                (str(python), str(WORKER)),
                 {**clip.as_data(), "frames_path": str(frames)},
                 run,
             )

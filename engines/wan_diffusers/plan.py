@@ -143,7 +143,7 @@ def in_worker(job: Job, request: Mapping[str, Any], run: StepRun, *, is_tiny: bo
     Raises:
         StepFailed: it failed; with a remedy where memory was short.
     """
-    command = [str(job.diffusers_python), "-P", str(WORKER)]
+    command = [str(job.diffusers_python), str(WORKER)]
     threads = {"OMP_NUM_THREADS": "1"} if is_tiny else {}
     environment = {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", **threads}
     try:
