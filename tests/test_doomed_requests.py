@@ -262,7 +262,7 @@ ELSEWHERE = {
     *("settings.no-replace", "settings.sadtalker-still", "settings.densepose-missing"),
     *("install.densepose-folder", "media.densepose-colours", "gpus.magicanimate"),
     *(f"diffusers.{name}" for name in ("python", "packages", "model", "lora", "gguf", "size", "no-gpu")),
-    *(f"animate2.{name}" for name in ("one-stage-alone", "replace", "side-by-side", "short", "memory")),
+    *(f"animate2.{name}" for name in ("replace", "side-by-side", "short", "memory")),
     *("diffusers.shorter-than-overlap", "diffusers.memory-on-cpu", "diffusers.host-memory"),
     "settings.magicanimate-seed",
 }

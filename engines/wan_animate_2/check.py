@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from config import GENERATION, PREPROCESSING, Job
+from config import Job
 from engines import machine
 from engines.checks import common_findings
 from engines.findings import Finding, kind
@@ -22,12 +22,6 @@ HAS_NONE = kind(
     "note",
     "The engine has no stage 1",
     "Wan-Animate-2 reads the driving video itself: no pose, no masks, no folder between the stages.",
-)
-STAGE_ALONE = kind(
-    "animate2.one-stage-alone",
-    "error",
-    "One stage of an engine that has only one",
-    "There is no folder between the stages that it could write or read.",
 )
 NO_REPLACE = kind(
     "animate2.replace",
@@ -61,10 +55,6 @@ _OLDEST: Final = (0, 40)
 
 def findings(job: Job) -> Iterator[Finding]:
     """Everything found."""
-    if PREPROCESSING not in job.stages or GENERATION not in job.stages:
-        what = "The engine wan_animate_2 has no stage 1: it reads the driving video itself."
-        yield STAGE_ALONE.found(what, "Run pipeline.py, which takes video and picture.")
-        return
     yield HAS_NONE.found("wan_animate_2 has no stage 1; it reads the driving video itself.", "")
     yield from common_findings(job, "wan_animate_2")
     yield from _request(job)
