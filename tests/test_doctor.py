@@ -8,12 +8,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+import engines
+from commands import examining
 from commands.examining import examine
-from config import job_without_media
+from config import ALL_ENGINES, job_without_media
 from engines import machine
+from engines.findings import Finding
 from engines.interface import Examined
 from engines.preview import check as preview_check
 from tests.standin import remove_package, set_version
@@ -122,6 +126,35 @@ def test_a_finding_that_no_command_mends_says_itself_what_to_do(workplace, monke
     thing = areas(workplace)["GPU"]
     assert thing.state == "missing" and not thing.mend
     assert "preview" in thing.findings[0].remedy
+
+
+def test_a_new_engine_is_listed_without_a_line_of_its_own(workplace, monkeypatch, capsys):
+    finding = Finding(
+        "install.made-up", "error", "Its library is not there.", "It cannot run.", "Install it."
+    )
+    things = [
+        Examined(area="library", fine="1.0", findings=(finding,), mend="pip install made-up"),
+        Examined(area="disk", fine="12 GB free"),
+    ]
+    made_up = ModuleType("engines.made_up")
+    monkeypatch.setattr(made_up, "ENGINE", SimpleNamespace(examine=lambda job: iter(things)), raising=False)
+    monkeypatch.setitem(sys.modules, "engines.made_up", made_up)
+    for module in (engines, examining):
+        monkeypatch.setattr(module, "ALL_ENGINES", (*ALL_ENGINES, "made_up"))
+    report = examine(job_without_media({}))
+    examining.show(report)
+    shown = capsys.readouterr().out
+    assert "made_up: cannot run here yet" in shown and "run: pip install made-up" in shown
+    assert "12 GB free" in shown and "preview: can run here" in shown
+    areas = report.as_data()["engines"]["made_up"]["areas"]
+    assert [area["state"] for area in areas] == ["missing", "works"]
+    assert areas[0]["findings"][0]["remedy"] == "Install it." and areas[0]["mend"] == "pip install made-up"
+
+
+def test_every_engine_is_listed_with_what_it_needs(workplace):
+    examined = examine(job_without_media({})).examined
+    assert set(ALL_ENGINES) < set(examined)
+    assert all(examined[name] for name in ALL_ENGINES)
 
 
 # ------------------------------------------------------------------------------------------ the command

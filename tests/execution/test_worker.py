@@ -157,6 +157,20 @@ def test_without_a_finer_listener_the_count_is_told(tmp_path):
     assert heard == [("loading", 0, 0), ("denoising", 500, 1000), ("denoising", 1000, 1000), ("saving", 0, 0)]
 
 
+def test_the_worker_of_the_documentation_works(listener, tmp_path):
+    page = (ROOT / "docs" / "adding_an_engine.md").read_text(encoding="utf-8")
+    script = tmp_path / "worker.py"
+    script.write_text(page.split("```python\n")[1].split("```")[0])
+    job = {"model": "m", "steps": 2, "target": str(tmp_path / "frames")}
+    for _ in range(2):
+        answer = run_in_worker("key", (sys.executable, str(script)), job, listener.run)
+        assert answer == {"versions": {"library": "1.0"}}
+    told = [progress.detail or progress.phase for progress in listener.heard]
+    assert told == ["loading", "step 1 of 2", "step 2 of 2", "step 1 of 2", "step 2 of 2"]
+    with pytest.raises(StepFailed, match="no steps to do"):
+        run_in_worker("key", (sys.executable, str(script)), {**job, "steps": 0}, listener.run)
+
+
 # What it prints
 
 
@@ -217,6 +231,8 @@ def test_whatever_lines_come_the_answer_counts(listener, pieces):
 def test_a_line_of_any_length_is_taken_in_pieces(listener):
     end = b"\n" + DONE.encode()
     assert answer_raw(listener, b"x" * 65536, end, times=200) == {"fine": True}
+    lines = listener.log.read_bytes().splitlines()
+    assert max(map(len, lines)) < 5 * 2**20 < 200 * 65536
     assert len(worker._workers["raw"].output.end()) <= 64 * 1024
 
 
@@ -397,6 +413,30 @@ def test_one_that_dies_when_told_to_stop_is_replaced(tmp_path):
     assert not worker._workers
 
 
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from commands.interruption import exit_code_of
+from execution.step import StepRun
+from execution.worker import run_in_worker
+def work():
+    tell = lambda progress: print(progress.phase, flush=True)
+    run_in_worker("key", [sys.executable, sys.argv[1]], {"do": "wait"}, StepRun(Path("."), print, tell))
+sys.exit(exit_code_of(work))
+"""
+
+
+def test_ctrl_c_while_a_worker_says_nothing_ends_both():
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, MADE_UP[1]], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        process = int(running.stdout.readline().split()[0])
+        running.send_signal(signal.SIGINT)
+        assert running.wait(PATIENCE) == 130
+    assert not is_alive(process)
+
+
 # The orchestrator dies
 
 ORCHESTRATOR = """
@@ -457,7 +497,9 @@ def test_a_worker_ends_when_its_supervisor_is_killed(listener):
 
 def test_a_step_that_a_worker_does(tmp_path):
     def work(run: StepRun) -> None:
+        os.write(2, b"a native library before\n")
         answer = run_in_worker("key", MADE_UP, {"do": "babble"}, run)
+        os.write(2, b"a native library after\n")
         (run.folder / "out.txt").write_text(json.dumps(answer))
 
     notes = Notes()
@@ -465,7 +507,10 @@ def test_a_step_that_a_worker_does(tmp_path):
     run_steps([step], notes)
     assert json.loads((tmp_path / "made" / "out.txt").read_text()) == {"fine": True}
     (log,) = (tmp_path / "made" / ".understudy").glob("*.log")
-    assert b"a library says so\n" in log.read_bytes()
+    said = log.read_bytes()
+    assert said.startswith(b"a native library before\n") and said.endswith(b"a native library after\n")
+    assert b"a library says so\n" in said
+    assert notes.progress[-1] == Progress("talking")
 
 
 def test_a_step_whose_worker_fails_says_why_and_keeps_the_cause(tmp_path):
