@@ -13,7 +13,7 @@ import pytest
 
 import preprocess
 from config import Job
-from engines.frame import runner
+from engines.frame import making, runner
 from engines.frame.configuration import FrameConfiguration
 from engines.frame.model import Image
 from engines.preview import stage1, stage2
@@ -38,7 +38,7 @@ ONNX = (
 def _no_model_is_kept() -> Iterator[None]:
     yield
     close_workers()
-    runner.forget_model()
+    making.forget_model()
 
 
 @pytest.fixture
