@@ -18,7 +18,7 @@ from engines.frame.onnx_model import OnnxModel
 from engines.frame.onnx_pixels import to_points
 from engines.frame.runner import Runner
 
-SIDE, FRAMES, ROUNDS, BATCHES = 256, 32, 7, (1, 4)
+SIDE, FRAMES, ROUNDS, BATCHES = 256, 32, 15, (1, 4)
 BOUND = 0.9
 
 
@@ -32,14 +32,14 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = _write_model(Path(folder) / "model.onnx")
         for batch in BATCHES:
-            ours, plain = _measured(path, batch)
-            text = f"{ours / plain:.2f}x ({ours:.0f} of {plain:.0f} frames/s at {SIDE}x{SIDE})"
+            share, ours = _measured(path, batch)
+            text = f"{share:.2f}x ({ours:.0f} frames/s at {SIDE}x{SIDE})"
             what = f"frame model against plain onnxruntime, batch {batch}"
-            yield Row(what, text, f">= {BOUND}x", ours >= BOUND * plain)
+            yield Row(what, text, f">= {BOUND}x", share >= BOUND)
 
 
 def _measured(path: Path, batch: int) -> tuple[float, float]:
-    """Median frames a second of both, run alternately."""
+    """Our speed as a share of onnxruntime's, and ours in frames a second: medians of alternate runs."""
     driving = made_up(FRAMES)
     image = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
     with OnnxModel(
@@ -63,7 +63,7 @@ def _measured(path: Path, batch: int) -> tuple[float, float]:
                 session.run(None, {"source": source, "landmarks": points[start : start + batch]})
 
         pairs = [(_speed(ours), _speed(plain)) for _ in range(ROUNDS)][1:]
-    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+    return statistics.median(one / other for one, other in pairs), statistics.median(one for one, _ in pairs)
 
 
 def _speed(work: Callable[[], None]) -> float:

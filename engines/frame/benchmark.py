@@ -12,7 +12,7 @@ from rich.table import Table
 
 import preprocess
 from engines import source_folder
-from engines.frame import registry, runner, tuning
+from engines.frame import making, registry, runner, tuning
 from engines.frame.configuration import ConfigurationError, FrameConfiguration, read_configuration
 from engines.frame.driving import driving_frames, made_up, pictures
 from engines.frame.model import BaseAnimationModel, Clip, Driving, Image, ModelError
@@ -46,7 +46,7 @@ def benchmark(
         configuration = configuration_of(model)
         sizes = _sizes(batch_sizes, auto_tune)
         source, driving, clip = _inputs(image, src_root_path)
-        with runner.make_model(configuration) as made:
+        with making.make_model(configuration) as made:
             _prepare(made, source, clip)
             sizes = sizes or [runner.batch_of(configuration, made.capabilities())]
             results = tuning.measure_sizes(made, driving, sizes, duration, lambda each: _tell(told, each))

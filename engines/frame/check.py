@@ -144,7 +144,7 @@ def _configured_findings(job: Job, configuration: FrameConfiguration) -> Iterato
     if configuration.model not in registry.own_entries():
         return  # a class of somebody's package is not imported for a check
     try:
-        from engines.frame.runner import check_options
+        from engines.frame.making import check_options
 
         check_options(configuration, registry.class_of(registry.entry_of(configuration.model)))
     except ModelError as error:

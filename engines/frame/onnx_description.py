@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from config import nearest
 from engines.frame.configuration import ConfigurationError
 from engines.frame.model import UNLIMITED
 from engines.frame.onnx_file import OnnxFile, Tensor
+from engines.frame.onnx_keys import numbers_of, one_of, only, range_of, section_of
 
 Layout = Literal["NCHW", "NHWC"]
 MESH_POINTS: Final = 468
@@ -86,15 +86,15 @@ def describe(options: Mapping[str, Any], file: OnnxFile) -> Description:
 
 class _Reader:
     def __init__(self, options: Mapping[str, Any], file: OnnxFile) -> None:
-        _only(options, KEYS, "")
+        only(options, KEYS, "")
         self._options, self._file = options, file
-        self._inputs = _section(options, "inputs")
-        _only(self._inputs, ("source", "landmarks", "frame", "extra"), "inputs.")
+        self._inputs = section_of(options, "inputs")
+        only(self._inputs, ("source", "landmarks", "frame", "extra"), "inputs.")
         self._given = {tensor.name: tensor for tensor in file.inputs}
 
     def description(self) -> Description:
         state = self._state()
-        extra = _section(self._inputs, "extra")
+        extra = section_of(self._inputs, "extra")
         taken = {*extra, *(tensor.name for tensor in state.values())}
         source, frame, landmarks = self._named("source"), self._named("frame"), self._named("landmarks")
         taken |= {tensor.name for tensor in (source, frame, landmarks) if tensor is not None}
@@ -109,7 +109,7 @@ class _Reader:
                 f"nothing says what these inputs of the model get: {names}. Name them under inputs: as "
                 "source, landmarks or frame, give a constant under inputs.extra, or pair them under state."
             )
-        resize = _one_of(self._options.get("resize", "stretch"), _RESIZES, "resize")
+        resize = one_of(self._options.get("resize", "stretch"), _RESIZES, "resize")
         source_picture = None if source is None else self._picture(source)
         frame_picture = None if frame is None else self._picture(frame)
         output = self._output(source_picture or frame_picture)
@@ -152,7 +152,7 @@ class _Reader:
         raise ConfigurationError(f"{key}: the model has no output '{name}'; it has {there}.")
 
     def _state(self) -> dict[str, Tensor]:
-        pairs = _section(self._options, "state")
+        pairs = section_of(self._options, "state")
         state = {}
         for output, given in pairs.items():
             self._found_output(str(output), "state")
@@ -168,8 +168,8 @@ class _Reader:
             raise ConfigurationError(f"{tensor.as_text()} is no picture: a picture has 4 axes.")
         layout = self._layout(tensor)
         color = self._options.get("color") or _COLOR_OF.get(_channels(tensor, layout) or 3, "RGB")
-        low, high = _range(self._options.get("range", (0, 1)), "range")
-        color = _one_of(color, tuple(_CHANNELS), "color")
+        low, high = range_of(self._options.get("range", (0, 1)), "range")
+        color = one_of(color, tuple(_CHANNELS), "color")
         self._fits(tensor, layout, color)
         count = _CHANNELS[color]
         return Picture(
@@ -178,18 +178,18 @@ class _Reader:
             color=color,
             low=low,
             high=high,
-            mean=_numbers(self._options.get("mean", [0.0] * count), count, "mean"),
-            std=_numbers(self._options.get("std", [1.0] * count), count, "std"),
+            mean=numbers_of(self._options.get("mean", [0.0] * count), count, "mean"),
+            std=numbers_of(self._options.get("std", [1.0] * count), count, "std"),
             size=self._size(tensor, layout),
         )
 
     def _output(self, like: Picture | None) -> Picture:
         if like is None:
             raise ConfigurationError("the model takes no picture: there is no input with 4 axes.")
-        keys = _section(self._options, "output")
-        _only(keys, ("range", "color", "layout"), "output.")
-        named = _section(self._options, "outputs")
-        _only(named, ("frame",), "outputs.")
+        keys = section_of(self._options, "output")
+        only(keys, ("range", "color", "layout"), "output.")
+        named = section_of(self._options, "outputs")
+        only(named, ("frame",), "outputs.")
         if "frame" in named:
             tensor = self._found_output(str(named["frame"]), "outputs.frame")
         else:
@@ -198,14 +198,14 @@ class _Reader:
                 there = ", ".join(tensor.as_text() for tensor in self._file.outputs)
                 raise ConfigurationError(f"no output of the model is a picture (4 axes); it has {there}.")
             tensor = pictures[0]
-        layout = _layout_of(tensor) or _one_of(
+        layout = _layout_of(tensor) or one_of(
             keys.get("layout", like.layout), ("NCHW", "NHWC"), "output.layout"
         )
         channels = _channels(tensor, layout)
         color = like.color if channels in (None, _CHANNELS[like.color]) else _COLOR_OF.get(channels or 0, "")
-        color = _one_of(keys.get("color", color), tuple(_CHANNELS), "output.color")
+        color = one_of(keys.get("color", color), tuple(_CHANNELS), "output.color")
         self._fits(tensor, layout, color)
-        low, high = _range(keys.get("range", (like.low, like.high)), "output.range")
+        low, high = range_of(keys.get("range", (like.low, like.high)), "output.range")
         count = _CHANNELS[color]
         return Picture(tensor, layout, color, low, high, (0.0,) * count, (1.0,) * count, None)
 
@@ -215,7 +215,7 @@ class _Reader:
         if given is None and found is None:
             what = f"layout must be given, NCHW or NHWC: the shape of {tensor.as_text()} does not tell it."
             raise ConfigurationError(what)
-        layout: Layout = _one_of(given or found, ("NCHW", "NHWC"), "layout")
+        layout: Layout = one_of(given or found, ("NCHW", "NHWC"), "layout")
         return layout
 
     def _fits(self, tensor: Tensor, layout: Layout, color: str) -> None:
@@ -233,7 +233,7 @@ class _Reader:
         given = self._options.get("size")
         wanted: tuple[int, int] | None = None
         if given is not None:
-            height, width = _numbers(given, 2, "size")
+            height, width = numbers_of(given, 2, "size")
             wanted = int(height), int(width)
         if not all(isinstance(size, int) for size in shape):
             return wanted
@@ -247,7 +247,7 @@ class _Reader:
     def _landmarks(self, tensor: Tensor) -> Landmarks:
         given = self._inputs.get("landmarks")
         keys = given if isinstance(given, dict) else {}
-        _only(keys, ("name", "count", "indices", "space", "dims"), "inputs.landmarks.")
+        only(keys, ("name", "count", "indices", "space", "dims"), "inputs.landmarks.")
         if len(tensor.shape) != 3 or tensor.dtype not in _PICTURES[:3]:
             raise ConfigurationError(f"inputs.landmarks: {tensor.as_text()} must be float, with 3 axes.")
         if "space" not in keys:
@@ -255,11 +255,9 @@ class _Reader:
                 "inputs.landmarks.space must be given, as no file tells it: pixel (of the driving frame), "
                 "input (pixels of the model's picture), unit (0 to 1) or signed (-1 to 1)."
             )
-        space = _one_of(keys["space"], _SPACES, "inputs.landmarks.space")
+        space = one_of(keys["space"], _SPACES, "inputs.landmarks.space")
         last = tensor.shape[2]
-        dims = _one_of(
-            keys.get("dims", last if isinstance(last, int) else 2), (2, 3), "inputs.landmarks.dims"
-        )
+        dims = one_of(keys.get("dims", last if isinstance(last, int) else 2), (2, 3), "inputs.landmarks.dims")
         if isinstance(last, int) and last != dims:
             raise ConfigurationError(f"inputs.landmarks.dims: {tensor.as_text()} takes {last}.")
         return Landmarks(tensor, _indices(keys, tensor), space, dims)
@@ -332,41 +330,3 @@ def _take(rest: list[Tensor], fits: Any) -> Tensor | None:
         return None
     rest.remove(found[0])
     return found[0]
-
-
-def _only(section: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
-    for key in section:
-        if key not in known:
-            raise ConfigurationError(f"unknown key '{prefix}{key}'{nearest(str(key), known)}.")
-
-
-def _section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    section = options.get(key)
-    if section is None:
-        return {}
-    if not isinstance(section, Mapping):
-        raise ConfigurationError(f"'{key}' must hold keys of its own, one a line; it is {section!r}.")
-    return section
-
-
-def _one_of(value: Any, allowed: Sequence[Any], key: str) -> Any:
-    if value not in allowed:
-        raise ConfigurationError(f"'{key}' must be one of {', '.join(map(str, allowed))}; it is {value!r}.")
-    return value
-
-
-def _numbers(value: Any, count: int, key: str) -> tuple[float, ...]:
-    values = value if isinstance(value, (list, tuple)) else None
-    numbers = [each for each in values or () if isinstance(each, (int, float)) and not isinstance(each, bool)]
-    if values is None or len(numbers) != count or len(values) != count:
-        raise ConfigurationError(f"'{key}' must be {count} numbers; it is {value!r}.")
-    if key in ("std", "size") and min(numbers) <= 0:
-        raise ConfigurationError(f"'{key}' must be above 0; it is {value!r}.")
-    return tuple(map(float, numbers))
-
-
-def _range(value: Any, key: str) -> tuple[float, float]:
-    low, high = _numbers(value, 2, key)
-    if high <= low:
-        raise ConfigurationError(f"'{key}' must be the values of black and of white; it is {value!r}.")
-    return low, high

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.frame import registry, runner
+from engines.frame import making, registry
 from engines.frame.configuration import FrameConfiguration
 from engines.frame.model import BaseAnimationModel, Capabilities, Clip, Driving, Image, ModelError, load
 from engines.frame.runner import Runner
@@ -229,23 +229,23 @@ def test_a_model_is_a_context_that_loads_and_unloads() -> None:
 def registered() -> Any:
     registry.register("numbering", Numbering)
     yield
-    runner.forget_model()
+    making.forget_model()
     registry.unregister("numbering")
 
 
 @pytest.mark.usefixtures("registered")
 def test_a_model_stays_loaded_for_the_next_job_and_goes_when_another_is_wanted() -> None:
-    one = runner.kept_model(FrameConfiguration(model="numbering"))
-    assert runner.kept_model(FrameConfiguration(model="numbering")) is one
-    other = runner.kept_model(FrameConfiguration(model="numbering", options={"factor": 2}))
+    one = making.kept_model(FrameConfiguration(model="numbering"))
+    assert making.kept_model(FrameConfiguration(model="numbering")) is one
+    other = making.kept_model(FrameConfiguration(model="numbering", options={"factor": 2}))
     assert other is not one and not one.initialized
 
 
 @pytest.mark.usefixtures("registered")
 def test_unknown_keys_and_missing_files_are_refused_before_the_model_is_made(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no key 'facto'; did you mean 'factor'\? \(its keys: factor\)"):
-        runner.make_model(FrameConfiguration(model="numbering", options={"facto": 2}))
+        making.make_model(FrameConfiguration(model="numbering", options={"facto": 2}))
     with pytest.raises(ModelError, match="does not exist"):
-        runner.make_model(FrameConfiguration(model="numbering", model_path=tmp_path / "none.bin"))
+        making.make_model(FrameConfiguration(model="numbering", model_path=tmp_path / "none.bin"))
     with pytest.raises(ModelError, match="'model_path' is missing"):
-        runner.make_model(FrameConfiguration(model="onnx"))
+        making.make_model(FrameConfiguration(model="onnx"))
