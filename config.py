@@ -882,6 +882,11 @@ def _completed(job: Job) -> Job:
         job = replace(job, diffusers_python=Path(sys.executable))
     if job.wan22_python == NO_PATH:
         job = replace(job, wan22_python=_default_interpreter(job.wan22_dir))
+    if job.animatediff_python == NO_PATH:
+        job = replace(job, animatediff_python=Path(sys.executable))
+    if job.animatediff_config == NO_PATH:
+        own = Path(__file__).resolve().parent / "configs" / "animatediff.yaml"
+        job = replace(job, animatediff_config=own)
     return with_tool(job)
 
 
@@ -893,11 +898,6 @@ def with_tool(job: Job) -> Job:
         job = replace(job, tool_dir=Path.cwd() / TOOLS[job.engine])
     if job.tool_python == NO_PATH:
         job = replace(job, tool_python=_default_interpreter(job.tool_dir))
-    if job.animatediff_python == NO_PATH:
-        job = replace(job, animatediff_python=Path(sys.executable))
-    if job.animatediff_config == NO_PATH:
-        own = Path(__file__).resolve().parent / "configs" / "animatediff.yaml"
-        job = replace(job, animatediff_config=own)
     return job
 
 

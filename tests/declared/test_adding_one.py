@@ -36,7 +36,8 @@ tool.write(Path("output") / f"{Path(given.image).stem}_wave.mp4", grid, 25)
 
 def example(folder: Path) -> tuple[str, DeclaredEngine]:
     page = (ROOT / "docs" / "adding_an_engine.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    _, _, part = page.partition("## A program that makes a whole clip")
+    (code,) = re.findall(r"```python\n(.*?)```", part, re.DOTALL)
     path = folder / "waver.py"
     path.write_text(code)
     spec = importlib.util.spec_from_file_location("waver_of_the_page", path)

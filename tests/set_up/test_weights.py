@@ -61,8 +61,10 @@ def server(repositories):
 
 
 @pytest.fixture
-def hub(server):
+def hub(server, monkeypatch):
     server.reset()
+    # Another test in this process may have imported it under HF_HUB_OFFLINE, as the engines' workers do.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     return server
 
 
