@@ -62,7 +62,7 @@ def load_anew(clip: Clip) -> Any:
     return loading.load(clip.as_data())
 
 
-@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+@pytest.mark.parametrize("family", [pytest.param("sd15", marks=pytest.mark.long), "sdxl"])
 def test_the_same_seed_gives_the_same_clip_to_the_bit(family, request, draw):
     clip = request.getfixturevalue(family)
     loaded = load(clip)

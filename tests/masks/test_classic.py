@@ -360,7 +360,7 @@ def assert_demo_is_found(given: Demo, folder: Path, frame: int, mean: float, lea
 
 
 @pytest.mark.usefixtures("preview_models")
-@pytest.mark.parametrize("frame", [0, 8])
+@pytest.mark.parametrize("frame", [0, pytest.param(8, marks=pytest.mark.long)])
 def test_three_clicks_find_the_demo_person_in_every_sixth_frame(tmp_path: Path, frame: int) -> None:
     assert_demo_is_found(demo(6), tmp_path, frame, 0.9, 0.85)
 

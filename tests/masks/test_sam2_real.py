@@ -79,7 +79,7 @@ class Counted(MaskStore):
         super().add(frame, mask, excluded=excluded)
 
 
-@pytest.mark.parametrize("piece", [5, 240])
+@pytest.mark.parametrize("piece", [5, pytest.param(240, marks=pytest.mark.long)])
 def test_every_frame_of_two_objects_is_answered_for_once(checkpoint, tmp_path, piece):
     person = MaskObject(
         "person",

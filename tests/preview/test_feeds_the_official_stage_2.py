@@ -12,7 +12,9 @@ DEMO = ROOT / "scripts" / "demo"
 
 
 @pytest.mark.usefixtures("preview_models")
-@pytest.mark.parametrize("mode", [[], ["--replace"]], ids=["animate", "replace"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param([], marks=pytest.mark.long), ["--replace"]], ids=["animate", "replace"]
+)
 def test_the_official_stage_2_takes_the_folder_that_preview_made(
     workplace: Workplace, mode: list[str]
 ) -> None:
