@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from engines.wan22.interpreter import probe_interpreter
+from set_up.environment import making
 from set_up.environment.half_installed import remove_half_installed
 from set_up.environment.imports import modules_to_import, read_outcomes
 from set_up.environment.making import (
@@ -25,7 +26,7 @@ from set_up.environment.making import (
     interpreter_of,
     make_environment,
 )
-from set_up.environment.marker import FILE_NAME, STEPS
+from set_up.environment.marker import FILE_NAME, STEPS, Marker
 from set_up.environment.python import NEWEST, OLDEST, site_packages_in
 from set_up.environment.space import check_space
 from set_up.environment.torch_choice import TORCH_VERSIONS
@@ -132,6 +133,25 @@ def test_a_second_run_asks_nothing_of_pip(made) -> None:
     assert environment_in_place(request)
     assert make_environment(request, again.session) == interpreter_of(request.wan22_dir)
     assert again.commands == []
+
+
+def test_after_an_interruption_half_installed_packages_are_looked_for_first(made, monkeypatch) -> None:
+    """What they are, and that they are mended, is in test_half_installed and in the long tests below."""
+    request, _ = made
+    looked: list[Path] = []
+
+    def look(site_packages: Path) -> list[str]:
+        looked.append(site_packages)
+        return []
+
+    monkeypatch.setattr(making, "remove_half_installed", look)
+    make_environment(request, Recorder().session)
+    assert looked == []
+    Marker(request.wan22_dir / ".venv").forget("imports")
+    make_environment(request, Recorder().session)
+    (folder,) = looked
+    assert (folder / "numpy.py").is_file() or (folder / "numpy").is_dir()
+    assert environment_in_place(request)
 
 
 @pytest.mark.long
