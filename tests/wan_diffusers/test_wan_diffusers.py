@@ -108,8 +108,12 @@ def generate(job: Job, watched: Watched | None = None) -> tuple[Frames, dict[str
 
 
 def alike(first: Frames, second: Frames) -> bool:
-    """The same video but for rounding: on some CPUs sums depend on where in memory their numbers lie."""
-    return float(np.abs(first - second).mean()) < 0.05
+    """The same video but for rounding: on some CPUs sums depend on where in memory their numbers lie.
+
+    Measured: 1 of 14 runs of one seed was off by 0.4 of 255 on average, the others by nothing; another seed
+    is off by 47.
+    """
+    return float(np.abs(first - second).mean()) < 1
 
 
 def test_one_command_makes_the_result_and_again_it_is_up_to_date(place):
