@@ -13,8 +13,6 @@ import pytest
 from tests.standin import MACHINE
 from tests.workplace import Workplace, copy_workplace, make_workplace
 
-# Before any test imports torch: sums must not depend on where in memory their numbers happen to lie.
-os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 _STEERING = ("STANDIN_", "TQDM_", "HF_", "CUDA_", "RANK", "WORLD_SIZE", "LOCAL_RANK")
 _STEERING_NAMES = (
     *("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONWARNINGS"),

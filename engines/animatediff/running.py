@@ -90,8 +90,6 @@ def draw(clip: Clip, target: Path, python: Path, run: StepRun) -> Drawn:
                 (str(python), str(WORKER)),
                 {**clip.as_data(), "frames_path": str(frames)},
                 run,
-                # Else sums on a CPU depend on where in memory their numbers happen to lie.
-                environment={"MKL_CBWR": "COMPATIBLE"},
             )
         )
         seconds = dict(facts.pop("seconds"))

@@ -145,9 +145,7 @@ def in_worker(job: Job, request: Mapping[str, Any], run: StepRun, *, is_tiny: bo
     """
     command = [str(job.diffusers_python), str(WORKER)]
     threads = {"OMP_NUM_THREADS": "1"} if is_tiny else {}
-    # On a CPU, products of matrices otherwise depend on where in memory their numbers happen to lie.
-    repeatable = {"MKL_CBWR": "COMPATIBLE"} if job.diffusers_device == "cpu" else {}
-    environment = {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", **threads, **repeatable}
+    environment = {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8", **threads}
     try:
         return run_in_worker(
             f"diffusers {job.diffusers_python}", command, request, run, environment=environment

@@ -447,6 +447,15 @@ def test_a_folder_without_rights_is_said(world):
     assert "permission" in str(world.error())
 
 
+def test_a_folder_that_the_system_does_not_let_write_is_said(world, monkeypatch):
+    """As above, for those whom no rights bind."""
+    world.ckpt_dir.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != world.ckpt_dir)
+    error = world.error()
+    assert "permission" in str(error) and error.exit_code == 2
+    assert not world.hub.fetched()
+
+
 def test_a_folder_that_another_set_up_holds_is_said(world):
     with hold(world.ckpt_dir / ".understudy" / "set_up.lock"):
         error = world.error()
